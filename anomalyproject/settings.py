@@ -1,0 +1,262 @@
+"""All settings, in one file. Every value that a deployment may change comes from the environment.
+
+Development is the default and answers on loopback only. With DEBUG=0, SECRET_KEY,
+ARTIFACT_SIGNING_KEYS and ALLOWED_HOSTS must be given: docs/deployment.md has the table.
+"""
+
+import ipaddress
+from pathlib import Path
+
+import dj_database_url
+from django.utils.translation import gettext_lazy as _
+
+from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_secret, env_str
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "1.0.0"
+APP_NAME = "Equipment Anomaly Training Pipeline"
+
+# --- Where it runs -----------------------------------------------------------------------------
+
+DEBUG = env_bool("DEBUG", default=True)
+HOST = env_str("HOST", "127.0.0.1")
+PORT = env_int("PORT", default=5000, minimum=1)
+LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ",".join(LOOPBACK_HOSTS) if DEBUG else "")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+
+_development_secrets = BASE_DIR / ".secrets" if DEBUG else None
+SECRET_KEY = env_secret("SECRET_KEY", development_directory=_development_secrets)
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (
+        host.replace(".", "").replace(":", "").isalnum() and ipaddress.ip_address(host).is_loopback
+    )
+
+
+# The guide's curl calls carry no credentials. They work as printed in development, where the
+# server listens on loopback and the caller is on loopback; nowhere else.
+OPEN_DEVELOPMENT_MODE = DEBUG and _is_loopback(HOST)
+# The older service's clients read and predict without credentials; OFF asks them for some.
+ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=True)
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.import_export",
+    "unfold.contrib.simple_history",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "training",  # before django_q: its qcluster command supervises django_q's
+    "predictions",
+    "axes",
+    "csp",
+    "django_filters",
+    "django_q",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "import_export",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "simple_history",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "anomalyproject.urls"
+WSGI_APPLICATION = "anomalyproject.wsgi.application"
+APPEND_SLASH = False  # the guide's paths are exact
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Data --------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        env_str("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # IMMEDIATE and WAL let many processes write without lock errors; FULL keeps accepted
+    # records through a power cut.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never served over HTTP
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- The training loop -------------------------------------------------------------------------
+
+# Which end of the 1-to-5 scale is the most serious. The customer's data: 5 (DESIGN §2).
+SCORE_DIRECTION = env_choice(
+    "SCORE_DIRECTION", choices=("5_is_most_critical", "1_is_most_critical"), default="5_is_most_critical"
+)
+
+# Newest first: the first key signs, all of them verify, so that keys can be rotated.
+ARTIFACT_SIGNING_KEYS = env_list("ARTIFACT_SIGNING_KEYS") or [
+    env_secret("ARTIFACT_SIGNING_KEYS", development_directory=_development_secrets)
+]
+KEEP_MODEL_VERSIONS = env_int("KEEP_MODEL_VERSIONS", default=10, minimum=1)
+KEEP_BACKUPS = env_int("KEEP_BACKUPS", default=20, minimum=1)
+
+TRAINING_BATCH_LIMIT = 1_000  # records, the guide's
+PREDICTION_BATCH_LIMIT = 6_000  # anomalies, the older service's
+REQUEST_BODY_LIMIT = 32 * 1024 * 1024  # bytes
+
+TRAINING_TIMEOUT = env_int("TRAINING_TIMEOUT", default=3600, minimum=1)  # seconds, one attempt
+TRAINING_WAIT = env_int("TRAINING_WAIT", default=300)  # seconds that POST /train waits
+TRAINING_CLAIM_WAIT = env_int("TRAINING_CLAIM_WAIT", default=10, minimum=1)  # seconds
+TRAINING_QUEUE_LIMIT = env_int("TRAINING_QUEUE_LIMIT", default=60, minimum=1)  # seconds unclaimed
+TRAINING_LEASE = env_int("TRAINING_LEASE", default=15, minimum=3)  # seconds without a heartbeat
+TRAINING_MAX_ATTEMPTS = 2
+
+TRAINING_SCHEDULE = env_str("TRAINING_SCHEDULE", "0 2 * * 0")  # cron, UTC: Sunday 02:00
+TRAINING_SCHEDULE_MINIMUM = env_int("TRAINING_SCHEDULE_MINIMUM", default=10, minimum=1)
+
+# The session row is the truth; the queue message only rings. workers=1 and a claim by
+# compare-and-set keep it to one training; the retry clock must outlast the longest one.
+Q_CLUSTER = {
+    "name": "training",
+    "orm": "default",
+    "workers": 1,
+    "timeout": TRAINING_TIMEOUT * TRAINING_MAX_ATTEMPTS + 120,
+    "retry": TRAINING_TIMEOUT * TRAINING_MAX_ATTEMPTS + 240,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": False,
+    "time_zone": "UTC",
+    "label": _("Queue"),
+}
+
+# --- People ------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+AXES_FAILURE_LIMIT = env_int("LOGIN_FAILURE_LIMIT", default=5, minimum=1)
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- HTTP --------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["training.api.parsers.BoundedJSONParser"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "training.api.pagination.PageNumberPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+    ],
+    # Per process, since the cache is: a brake on runaways, not a quota.
+    "DEFAULT_THROTTLE_RATES": {
+        "anon": env_str("THROTTLE_ANON", "1000/second"),
+        "user": env_str("THROTTLE_USER", "1000/second"),
+    },
+    "EXCEPTION_HANDLER": "training.api.errors.exception_handler",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": APP_NAME,
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+if not DEBUG:
+    SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY", default=False) else None
+    SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env_str("LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,38 @@
+"""Suggestions that were made for the anomalies of the review queue: kept, so that quality can be measured."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from training.models import Anomaly, ModelVersion
+
+
+class Prediction(models.Model):
+    """What one model version suggested for one anomaly. Never written to the reviewed columns."""
+
+    anomaly = models.ForeignKey(
+        Anomaly, verbose_name=_("anomaly"), on_delete=models.CASCADE, related_name="predictions"
+    )
+    model_version = models.ForeignKey(
+        ModelVersion, verbose_name=_("model version"), on_delete=models.PROTECT, related_name="predictions"
+    )
+    availability_score = models.PositiveSmallIntegerField(_("availability"))
+    fiability_score = models.PositiveSmallIntegerField(_("fiability"))
+    process_safety_score = models.PositiveSmallIntegerField(_("process safety"))
+    # {target: [P(1), …, P(5)]}
+    distributions = models.JSONField(_("distributions"))
+    # The least certain of the three: the probability of the suggested score.
+    confidence = models.FloatField(_("confidence"))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("prediction")
+        verbose_name_plural = _("predictions")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["anomaly", "model_version"], name="one_prediction_per_anomaly_and_version"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.anomaly} · {self.model_version}"

@@ -1,0 +1,46 @@
+"""What can go wrong in the training domain. Each error is translated to HTTP in api/errors.py."""
+
+from collections.abc import Sequence
+
+
+class TrainingError(Exception):
+    """Base of every error of the domain; its text is fit to show to a person."""
+
+
+class InvalidRecordsError(TrainingError):
+    """A batch that breaks the contract. `errors` names every record and field; nothing was stored."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__("Data validation failed")
+        self.errors = list(errors)
+
+
+class SessionActiveError(TrainingError):
+    """A training session is queued or running: one at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("Training already in progress. Please wait and try again.")
+
+
+class NoWorkerError(TrainingError):
+    """No queue worker took the session in time. The records are kept."""
+
+
+class NothingApprovedError(TrainingError):
+    """There is no approved anomaly to train on."""
+
+
+class LeaseLostError(TrainingError):
+    """This attempt no longer holds the session: it was cancelled, or given to another worker."""
+
+
+class NotAllowedNowError(TrainingError):
+    """The row's state does not allow the action (already reviewed, already ended, active version)."""
+
+
+class UnservableVersionError(TrainingError):
+    """The version cannot be loaded; the one that serves keeps serving."""
+
+
+class BackupError(TrainingError):
+    """The backup does not exist any more, or does not verify."""

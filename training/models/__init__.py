@@ -1,0 +1,8 @@
+"""Rows, their constraints, and facts about one row. What touches two of them or the disk is a service."""
+
+from training.models.anomaly import Anomaly
+from training.models.backup import Backup
+from training.models.session import TrainingSession
+from training.models.version import Activation, ModelVersion
+
+__all__ = ["Activation", "Anomaly", "Backup", "ModelVersion", "TrainingSession"]

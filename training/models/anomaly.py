@@ -1,0 +1,123 @@
+"""An anomaly: one report about one piece of equipment, and the scores that experts gave it."""
+
+from django.conf import settings
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from training.ml.records import SCORE_COLUMNS
+
+MAX_DESCRIPTION = 2_000  # characters, the guide's
+MAX_SCORE, MIN_SCORE = 5, 1
+
+score_validators = [MinValueValidator(MIN_SCORE), MaxValueValidator(MAX_SCORE)]
+
+
+class AnomalyQuerySet(models.QuerySet["Anomaly"]):
+    def pending(self) -> "AnomalyQuerySet":
+        return self.filter(status=Anomaly.Status.PENDING)
+
+    def approved(self) -> "AnomalyQuerySet":
+        return self.filter(status=Anomaly.Status.APPROVED)
+
+
+class Anomaly(models.Model):
+    """Scores here are the reviewed ones only: a model's suggestion is a Prediction row."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending", _("pending")
+        APPROVED = "approved", _("approved")
+        REJECTED = "rejected", _("rejected")
+
+    class Source(models.TextChoices):
+        API = "api", _("REST API")
+        IMPORT = "import", _("file import")
+        ADMIN = "admin", _("entered by hand")
+        SAMPLE = "sample", _("sample")
+        RESTORE = "restore", _("restored from a backup")
+
+    anomaly_id = models.CharField(
+        _("anomaly ID"), max_length=255, unique=True, help_text=_("The reporting system's own identifier.")
+    )
+    description = models.TextField(_("description"), validators=[MaxLengthValidator(MAX_DESCRIPTION)])
+    equipment_id = models.CharField(_("equipment ID"), max_length=255)
+    equipment_name = models.CharField(_("equipment name"), max_length=500, blank=True)
+    system = models.CharField(_("system"), max_length=255, blank=True)
+    section = models.CharField(_("owner section"), max_length=255, blank=True)
+    detected_at = models.DateTimeField(_("detected at"), null=True, blank=True)
+
+    availability_score = models.FloatField(_("availability"), null=True, blank=True, validators=score_validators)
+    fiability_score = models.FloatField(_("fiability"), null=True, blank=True, validators=score_validators)
+    process_safety_score = models.FloatField(
+        _("process safety"), null=True, blank=True, validators=score_validators
+    )
+    criticality = models.GeneratedField(
+        verbose_name=_("criticality"),
+        expression=F("availability_score") + F("fiability_score") + F("process_safety_score"),
+        output_field=models.FloatField(null=True),
+        db_persist=True,
+    )
+
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.PENDING)
+    source = models.CharField(_("source"), max_length=10, choices=Source, default=Source.ADMIN)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("reviewed by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="reviewed_anomalies",
+    )
+    # When the scores or the approval last changed: what is newer than a version's data is "newly approved".
+    reviewed_at = models.DateTimeField(_("reviewed at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    history = HistoricalRecords(excluded_fields=["criticality", "updated_at"])
+
+    objects = AnomalyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("anomaly")
+        verbose_name_plural = _("anomalies")
+        ordering = ["-id"]
+        permissions = [("review_anomaly", _("Can approve, reject and correct anomalies"))]
+        indexes = [
+            models.Index(fields=["status", "-criticality"], name="anomaly_status_criticality"),
+            models.Index(fields=["status", "reviewed_at"], name="anomaly_status_reviewed"),
+            models.Index(fields=["equipment_id", "detected_at"], name="anomaly_equipment_detected"),
+            models.Index(fields=["detected_at"], name="anomaly_detected"),
+        ]
+        constraints = [
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{column}__gte": MIN_SCORE, f"{column}__lte": MAX_SCORE})
+                    | Q(**{f"{column}__isnull": True}),
+                    name=f"anomaly_{column}_1_to_5",
+                )
+                for column in SCORE_COLUMNS
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="approved") | Q(**{f"{column}__isnull": False for column in SCORE_COLUMNS}),
+                name="anomaly_approved_has_scores",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "approved", "rejected"]), name="anomaly_status_known"
+            ),
+            models.CheckConstraint(condition=~Q(anomaly_id=""), name="anomaly_id_not_empty"),
+            models.CheckConstraint(condition=~Q(description=""), name="anomaly_description_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return self.anomaly_id
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """The reviewed scores by column name."""
+        return {column: getattr(self, column) for column in SCORE_COLUMNS}
+
+    @property
+    def is_scored(self) -> bool:
+        return None not in self.scores.values()

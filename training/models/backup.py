@@ -1,0 +1,51 @@
+"""A backup: the models that served and the training set, together, as they were at one moment."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from training.models.stored import StoredDirectory
+from training.models.version import ModelVersion
+
+
+class BackupQuerySet(models.QuerySet["Backup"]):
+    def available(self) -> "BackupQuerySet":
+        """Those whose files are still kept."""
+        return self.filter(pruned_at=None)
+
+
+class Backup(StoredDirectory):
+    DIRECTORY = "model_backups"
+
+    class Kind(models.TextChoices):
+        BEFORE_TRAINING = "before_training", _("before training")
+        BEFORE_RESTORE = "before_restore", _("before restore")
+        MANUAL = "manual", _("manual")
+
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    record_count = models.PositiveIntegerField(_("training records"))
+    # None: taken before the first model was active.
+    model_version = models.ForeignKey(
+        ModelVersion,
+        verbose_name=_("model version"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="backups",
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("created by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+
+    objects = BackupQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("backup")
+        verbose_name_plural = _("backups")
+        ordering = ["-name"]
+        permissions = [("restore_backup", _("Can restore a backup"))]

@@ -1,0 +1,88 @@
+"""A model version: what one training session learned, and how good it is on rows it has not seen."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from training.models.stored import StoredDirectory
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    def usable(self) -> "ModelVersionQuerySet":
+        return self.filter(pruned_at=None, verification_error="")
+
+    def active(self) -> "ModelVersion | None":
+        return self.filter(is_active=True).first()
+
+
+class ModelVersion(StoredDirectory):
+    DIRECTORY = "model_versions"
+
+    dataset_rows = models.PositiveIntegerField(_("training records"))
+    dataset_fingerprint = models.CharField(_("data fingerprint"), max_length=64)
+    # Approvals after this moment are unknown to the version.
+    dataset_read_at = models.DateTimeField(_("data read at"))
+    libraries = models.JSONField(_("library versions"), default=dict)
+    # {"protocol", "rows", "model": {target: {...}}, "dummy": {target: {...}}}: training.ml.evaluate
+    metrics = models.JSONField(_("held-out metrics"), default=dict)
+    # Facts about the training set, a target each: training.ml.statistics
+    statistics = models.JSONField(_("training statistics"), default=dict)
+    # The champion of that day measured on the same held-out rows, and the gate's sentence.
+    comparison = models.JSONField(_("comparison with the champion"), default=dict)
+
+    is_active = models.BooleanField(_("active"), default=False)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("model version")
+        verbose_name_plural = _("model versions")
+        ordering = ["-id"]
+        permissions = [("activate_modelversion", _("Can activate a model version"))]
+        constraints = [
+            models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_version"),
+            models.CheckConstraint(
+                condition=Q(is_active=False) | Q(pruned_at=None), name="active_version_has_files"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(_("version %(number)d") % {"number": self.pk})
+
+
+class Activation(models.Model):
+    """One entry of the time line of what served: append-only."""
+
+    class Reason(models.TextChoices):
+        RELOAD = "reload", _("reloaded by a client")
+        REQUEST = "request", _("activated by hand")
+        GATE = "gate", _("not worse than the champion")
+        FIRST = "first", _("first version")
+        RESTORE = "restore", _("restored from a backup")
+
+    version = models.ForeignKey(
+        ModelVersion,
+        verbose_name=_("model version"),
+        null=True,  # a restored backup may be older than the first model
+        on_delete=models.PROTECT,
+        related_name="activations",
+    )
+    reason = models.CharField(_("reason"), max_length=10, choices=Reason)
+    activated_at = models.DateTimeField(_("activated at"), auto_now_add=True)
+    activated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("activated by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+
+    class Meta:
+        verbose_name = _("activation")
+        verbose_name_plural = _("activations")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.get_reason_display()}"
