@@ -48,7 +48,9 @@ class Anomaly(models.Model):
     section = models.CharField(_("owner section"), max_length=255, blank=True)
     detected_at = models.DateTimeField(_("detected at"), null=True, blank=True)
 
-    availability_score = models.FloatField(_("availability"), null=True, blank=True, validators=score_validators)
+    availability_score = models.FloatField(
+        _("availability"), null=True, blank=True, validators=score_validators
+    )
     fiability_score = models.FloatField(_("fiability"), null=True, blank=True, validators=score_validators)
     process_safety_score = models.FloatField(
         _("process safety"), null=True, blank=True, validators=score_validators
@@ -100,7 +102,8 @@ class Anomaly(models.Model):
                 for column in SCORE_COLUMNS
             ),
             models.CheckConstraint(
-                condition=~Q(status="approved") | Q(**{f"{column}__isnull": False for column in SCORE_COLUMNS}),
+                condition=~Q(status="approved")
+                | Q(**{f"{column}__isnull": False for column in SCORE_COLUMNS}),
                 name="anomaly_approved_has_scores",
             ),
             models.CheckConstraint(

@@ -84,7 +84,12 @@ class TrainingSession(models.Model):
     records_unchanged = models.PositiveIntegerField(_("records unchanged"), default=0)
 
     backup = models.ForeignKey(
-        Backup, verbose_name=_("backup"), null=True, blank=True, on_delete=models.PROTECT, related_name="sessions"
+        Backup,
+        verbose_name=_("backup"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="sessions",
     )
     model_version = models.OneToOneField(
         ModelVersion,

@@ -41,7 +41,9 @@ class ModelVersion(StoredDirectory):
         ordering = ["-id"]
         permissions = [("activate_modelversion", _("Can activate a model version"))]
         constraints = [
-            models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_version"),
+            models.UniqueConstraint(
+                fields=["is_active"], condition=Q(is_active=True), name="one_active_version"
+            ),
             models.CheckConstraint(
                 condition=Q(is_active=False) | Q(pruned_at=None), name="active_version_has_files"
             ),

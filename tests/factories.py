@@ -1,0 +1,69 @@
+"""Rows for tests, each valid as it comes."""
+
+from datetime import UTC, datetime
+
+import factory
+from django.contrib.auth.models import User
+
+from training.models import Anomaly, ModelVersion, TrainingSession
+from training.records import ScoredReport
+
+
+class UserFactory(factory.django.DjangoModelFactory[User]):
+    class Meta:
+        model = User
+
+    username = factory.Sequence(lambda n: f"user{n}")
+
+
+class AnomalyFactory(factory.django.DjangoModelFactory[Anomaly]):
+    class Meta:
+        model = Anomaly
+
+    anomaly_id = factory.Sequence(lambda n: f"A-{n:05d}")
+    description = factory.Sequence(lambda n: f"fuite vapeur vanne {n}")
+    equipment_id = "eq-1"
+    equipment_name = "Vanne de purge"
+
+
+class ApprovedFactory(AnomalyFactory):
+    status = Anomaly.Status.APPROVED
+    availability_score = 2.0
+    fiability_score = 1.0
+    process_safety_score = 3.0
+    reviewed_at = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class SessionFactory(factory.django.DjangoModelFactory[TrainingSession]):
+    class Meta:
+        model = TrainingSession
+
+    trigger = TrainingSession.Trigger.COMMAND
+
+
+class VersionFactory(factory.django.DjangoModelFactory[ModelVersion]):
+    """A row alone: its files do not exist."""
+
+    class Meta:
+        model = ModelVersion
+
+    name = factory.Sequence(lambda n: f"version_{n}")
+    digest = "0" * 64
+    size_bytes = 1
+    created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
+    dataset_rows = 1
+    dataset_fingerprint = "0" * 64
+    dataset_read_at = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def report(n: int = 1, **changes: object) -> ScoredReport:
+    values = {
+        "anomaly_id": f"R-{n}",
+        "description": f"vibration palier {n}",
+        "equipment_name": "Ventilateur",
+        "equipment_id": "fan-1",
+        "availability_score": 3.0,
+        "fiability_score": 2.0,
+        "process_safety_score": 4.0,
+    }
+    return ScoredReport(**(values | changes))  # type: ignore[arg-type]  # keys are the fields

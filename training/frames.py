@@ -1,0 +1,45 @@
+"""Approved anomalies as the frames that the learning works on."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from django.db.models import QuerySet
+
+from training.ml.records import COLUMNS, SCORE_COLUMNS
+from training.models import Anomaly
+
+
+def approved_frame() -> pd.DataFrame:
+    """The training set, in the order in which the anomalies were first stored."""
+    return _frame(list(_approved_rows()))
+
+
+def iter_approved(chunk_size: int = 20_000) -> Iterator[pd.DataFrame]:
+    """The training set in frames of at most `chunk_size` rows; nothing for an empty one."""
+    last = 0
+    while rows := list(_approved_rows(after=last)[:chunk_size]):
+        last = rows[-1][0]
+        yield _frame(rows)
+
+
+def anomalies_frame(anomalies: list[Anomaly]) -> pd.DataFrame:
+    """These anomalies, scored or not, in their order."""
+    return _frame([(anomaly.pk, *(getattr(anomaly, column) for column in COLUMNS)) for anomaly in anomalies])
+
+
+def fingerprint(frame: pd.DataFrame) -> str:
+    """SHA-256 of the rows whatever their order: equal fingerprints mean equal training sets."""
+    rows = pd.util.hash_pandas_object(frame.loc[:, list(COLUMNS)], index=False)
+    return hashlib.sha256(rows.sort_values().to_numpy().tobytes()).hexdigest()
+
+
+def _approved_rows(after: int = 0) -> "QuerySet[Anomaly, tuple[Any, ...]]":
+    return Anomaly.objects.approved().filter(pk__gt=after).order_by("pk").values_list("pk", *COLUMNS)
+
+
+def _frame(rows: "list[tuple[Any, ...]]") -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["pk", *COLUMNS]).drop(columns="pk")
+    frame["detected_at"] = pd.to_datetime(frame["detected_at"], utc=True).dt.tz_localize(None).astype("datetime64[us]")
+    return frame.astype(dict.fromkeys(SCORE_COLUMNS, float))

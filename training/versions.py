@@ -1,0 +1,126 @@
+"""Which model version serves: activation, the gate of the candidate against the champion, retention."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from training import artifacts
+from training.errors import NotAllowedNowError, UnservableVersionError
+from training.ml.records import TARGETS
+from training.models import Activation, ModelVersion
+
+# A candidate may be this much worse, MAE in score points, and still count as "not worse": about
+# one standard error of the mean of three held-out MAEs on the customer's data.
+MEAN_TOLERANCE = 0.005
+TARGET_TOLERANCE = 0.02
+
+
+def set_active(*, version: ModelVersion | None, reason: Activation.Reason, user: User | None = None) -> None:
+    """Move the pointer that every web process follows, and log it. The version was loaded before.
+
+    None: nothing serves. Raises NotAllowedNowError when the version's files were removed meanwhile.
+    """
+    with transaction.atomic():
+        # All rows in one order: two activations at once wait for each other instead of colliding.
+        list(ModelVersion.objects.select_for_update().order_by("pk").values_list("pk"))
+        ModelVersion.objects.filter(is_active=True).update(is_active=False)
+        if version is not None:
+            moved = ModelVersion.objects.filter(pk=version.pk, pruned_at=None).update(is_active=True)
+            if not moved:
+                raise NotAllowedNowError(f"The files of {version} were removed.")
+        Activation.objects.create(version=version, reason=reason, activated_by=user)
+
+
+def activate_version(
+    *, version: ModelVersion, reason: Activation.Reason = Activation.Reason.REQUEST, user: User | None = None
+) -> ModelVersion:
+    """Verify, load and try the version, then let it serve; the fresh row.
+
+    Raises UnservableVersionError, and what served keeps serving.
+    """
+    if version.pruned_at is not None:
+        raise UnservableVersionError(f"The files of {version} were removed on {version.pruned_at:%Y-%m-%d}.")
+    artifacts.load_scorer(version)
+    if not ModelVersion.objects.filter(pk=version.pk, is_active=True).exists():
+        set_active(version=version, reason=reason, user=user)
+    version.refresh_from_db()
+    return version
+
+
+def newest_version() -> ModelVersion | None:
+    """The newest one since the last restore; after a restore alone, the one that serves.
+
+    What a restore turned its back on is not brought back by a client's habit to reload: it can be
+    activated by name.
+    """
+    restored = Activation.objects.filter(reason=Activation.Reason.RESTORE).first()
+    versions = ModelVersion.objects.filter(pruned_at=None)
+    if restored is None:
+        return versions.first()
+    return versions.filter(created_at__gt=restored.activated_at).first() or versions.active()
+
+
+def reload_newest(*, user: User | None = None) -> ModelVersion:
+    """Activate the newest version; UnservableVersionError when there is none or it is broken."""
+    version = newest_version()
+    if version is None:
+        raise UnservableVersionError("No model has been trained yet.")
+    return activate_version(version=version, reason=Activation.Reason.RELOAD, user=user)
+
+
+def compare(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The gate: {"passed", "sentence", "candidate", "champion"} from metrics on the same held-out rows.
+
+    Each argument is {target: metrics}. Passed when the mean MAE is not worse by more than
+    MEAN_TOLERANCE and no target's by more than TARGET_TOLERANCE.
+    """
+    candidate_mae = _mae(candidate)
+    champion_mae = _mae(champion)
+    verdict = {"candidate": candidate_mae, "champion": champion_mae}
+    if not candidate_mae:
+        return verdict | {
+            "passed": False,
+            "sentence": "Too few records to hold some out: nothing was measured.",
+        }
+    if not champion_mae:
+        return verdict | {"passed": True, "sentence": "There was no champion to compare with."}
+    worse = {target: candidate_mae[target] - champion_mae[target] for target in TARGETS}
+    mean = sum(worse.values()) / len(worse)
+    worst = max(worse, key=lambda target: worse[target])
+    if worse[worst] > TARGET_TOLERANCE:
+        passed, finding = (
+            False,
+            f"Worse on {worst}: MAE {candidate_mae[worst]:.3f}, not {champion_mae[worst]:.3f}",
+        )
+    else:
+        passed = mean <= MEAN_TOLERANCE
+        finding = f"{'Not worse' if passed else 'Worse'} than the champion: mean MAE {mean:+.3f}"
+    return verdict | {"passed": passed, "sentence": f"{finding} on the same held-out records."}
+
+
+def _mae(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """The MAE of each target, or nothing when nothing was measured."""
+    maes = {target: metrics[target]["mae"] for target in TARGETS} if metrics else {}
+    return {} if None in maes.values() else maes
+
+
+def activate_if_not_worse(*, version: ModelVersion) -> bool:
+    """What a scheduled session does with its version: activate it when the gate lets it pass."""
+    if not version.comparison["passed"]:
+        return False
+    activate_version(version=version, reason=Activation.Reason.GATE)
+    return True
+
+
+def prune_versions(*, keep: int | None = None) -> list[str]:
+    """Remove the files of all but the newest `keep` versions and the active one; the names."""
+    keep = settings.KEEP_MODEL_VERSIONS if keep is None else keep
+    stored = ModelVersion.objects.filter(pruned_at=None)
+    newest = list(stored.values_list("pk", flat=True)[:keep])
+    pruned = list(stored.filter(is_active=False).exclude(pk__in=newest))
+    for version in pruned:
+        artifacts.remove(version)
+    return [version.name for version in pruned]
