@@ -8,6 +8,7 @@ import ipaddress
 from pathlib import Path
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_secret, env_str
@@ -139,6 +140,14 @@ STORAGES = {
 SCORE_DIRECTION = env_choice(
     "SCORE_DIRECTION", choices=("5_is_most_critical", "1_is_most_critical"), default="5_is_most_critical"
 )
+# The lowest criticality (the sum of the three scores, 3 to 15) of each band of risk.
+RISK_BANDS = {
+    "normal": 3,
+    "high": env_int("RISK_HIGH_FROM", default=7, minimum=4),
+    "critical": env_int("RISK_CRITICAL_FROM", default=9, minimum=5),
+}
+if not RISK_BANDS["high"] < RISK_BANDS["critical"] <= 15:
+    raise ImproperlyConfigured("RISK_HIGH_FROM must be below RISK_CRITICAL_FROM, and that at most 15")
 
 # Newest first: the first key signs, all of them verify, so that keys can be rotated.
 ARTIFACT_SIGNING_KEYS = env_list("ARTIFACT_SIGNING_KEYS") or [
