@@ -8,7 +8,9 @@ import ipaddress
 from pathlib import Path
 
 import dj_database_url
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_secret, env_str
@@ -204,6 +206,7 @@ AXES_FAILURE_LIMIT = env_int("LOGIN_FAILURE_LIMIT", default=5, minimum=1)
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False  # training.admin.people shows the attempts, in the look of the rest
 LOGIN_URL = "admin:login"
 
 LANGUAGE_CODE = "en"
@@ -264,6 +267,54 @@ if not DEBUG:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+
+# No scripts but our own files. unfold's pages are driven by Alpine, which evaluates the expressions
+# in their attributes (unsafe-eval), and carry their colours in a style element (unsafe-inline).
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- The admin -------------------------------------------------------------------------------
+
+SIMPLE_HISTORY_REVERT_DISABLED = True  # scores change through a review alone
+IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"
+
+UNFOLD = {
+    "SITE_TITLE": _("Equipment anomalies"),
+    "SITE_HEADER": _("Equipment anomalies"),
+    "SITE_SUBHEADER": _("Review and training"),
+    "SITE_SYMBOL": "monitor_heart",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "STYLES": [lambda _request: static("training/admin.css")],
+    "DASHBOARD_CALLBACK": "training.admin.start_page.start_page",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(62.3% .214 259.815)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        }
+    },
+    "SIDEBAR": {"navigation": "training.admin.navigation.navigation"},
+}
 
 LOGGING = {
     "version": 1,
