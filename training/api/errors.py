@@ -1,0 +1,154 @@
+"""Every error leaves the API here, in one of two forms; no view builds one of its own.
+
+The guide's form: {"success": false, "error": sentence}, with `validation_errors` for data that break
+the contract and `is_training: true` while a session is in the way. A view of the older service says
+`error_form = "older"` and answers {"error": title, "message": sentence}, and `validation_errors` too.
+"""
+
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
+from rest_framework import exceptions, views
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+
+from training.errors import (
+    BackupError,
+    InvalidRecordsError,
+    LeaseLostError,
+    NotAllowedNowError,
+    NothingApprovedError,
+    NoWorkerError,
+    SessionActiveError,
+    TrainingError,
+    UnservableVersionError,
+)
+
+INVALID = "Data validation failed"
+
+STATUS: dict[type[Exception], HTTPStatus] = {
+    SessionActiveError: HTTPStatus.CONFLICT,
+    NothingApprovedError: HTTPStatus.CONFLICT,
+    NotAllowedNowError: HTTPStatus.CONFLICT,
+    LeaseLostError: HTTPStatus.CONFLICT,
+    NoWorkerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    UnservableVersionError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    BackupError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    TrainingError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    RequestDataTooBig: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    SuspiciousOperation: HTTPStatus.BAD_REQUEST,
+    UnreadablePostError: HTTPStatus.BAD_REQUEST,
+}
+
+# What Django itself answers, outside any API view.
+SENTENCES = {
+    HTTPStatus.BAD_REQUEST: "The request is not acceptable: its Host header, address or body is malformed.",
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "An unexpected error occurred. It was logged.",
+}
+
+
+class BodyTooLarge(exceptions.APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_code = "body_too_large"
+
+
+class ServiceUnavailable(exceptions.APIException):
+    """What is asked for cannot be served yet; the detail names the remedy."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer to an error that a view raised; None for a bug, which Django logs and answers with 500."""
+    api_exception = as_api_exception(exc)
+    response = views.exception_handler(api_exception, context)
+    if response is None:
+        return None
+    if isinstance(api_exception, exceptions.ValidationError):
+        sentence, errors = INVALID, list(sentences(api_exception.detail))
+    else:
+        sentence, errors = str(response.data["detail"]), None
+    response.data = _in_form(context.get("view"), response.status_code, sentence, errors)
+    if isinstance(exc, SessionActiveError):
+        response.data["is_training"] = True
+    return response
+
+
+def as_api_exception(exc: Exception) -> Exception:
+    """The domain's and Django's own errors as REST framework's; any other one unchanged."""
+    if isinstance(exc, InvalidRecordsError):
+        return exceptions.ValidationError(exc.errors)
+    for kind, status in STATUS.items():
+        if isinstance(exc, kind):
+            translated = exceptions.APIException(str(exc))
+            translated.status_code = status
+            return translated
+    return exc
+
+
+def sentences(detail: Any, prefix: str = "") -> Iterator[str]:
+    """A nested ValidationError detail, flat: `field: message`, `Record 2: field: message` within a list."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            label = "" if name == api_settings.NON_FIELD_ERRORS_KEY else f"{name}: "
+            yield from sentences(inner, prefix + label)
+    elif isinstance(detail, list):
+        for number, inner in enumerate(detail, start=1):
+            label = f"Record {number}: " if isinstance(inner, dict | list) else ""
+            yield from sentences(inner, prefix + label)
+    else:
+        yield prefix + str(detail)
+
+
+def errors_in_form(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware, the outermost: what Django itself refuses is answered in the form too.
+
+    Unknown addresses, a bad Host, failed CSRF checks, bugs: JSON everywhere but in the admin, with
+    DEBUG as without. Bugs are still logged with their traceback.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if response.status_code < 400 or request.path.startswith("/admin/") or _is_json(response):
+            return response
+        return _rewritten(request, response)
+
+    return middleware
+
+
+def _rewritten(request: HttpRequest, response: HttpResponseBase) -> JsonResponse:
+    status = response.status_code
+    sentence = SENTENCES.get(HTTPStatus(status), f"{HTTPStatus(status).phrase}.")
+    view = getattr(getattr(request.resolver_match, "func", None), "cls", None)
+    rewritten = JsonResponse(_in_form(view, status, sentence, None), status=status)
+    for name, value in response.items():
+        if name not in {"Content-Type", "Content-Length"}:
+            rewritten[name] = value
+    rewritten["Content-Length"] = str(len(rewritten.content))
+    rewritten.cookies = response.cookies
+    return rewritten
+
+
+def _in_form(view: object, status: int, sentence: str, errors: list[str] | None) -> dict[str, Any]:
+    body: dict[str, Any] = {"success": False, "error": _printable(sentence)}
+    if getattr(view, "error_form", "guide") == "older":
+        body = {"error": HTTPStatus(status).phrase, "message": _printable(sentence)}
+    if errors is not None:
+        body["validation_errors"] = [_printable(error) for error in errors]
+    return body
+
+
+def _is_json(response: HttpResponseBase) -> bool:
+    return "json" in response.headers.get("Content-Type", "")
+
+
+def _printable(text: str) -> str:
+    """Client text may be echoed: a lone surrogate cannot be encoded, so it is shown as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
