@@ -1,0 +1,309 @@
+"""The life of a training session: every transition is a compare-and-set on its row.
+
+The holder of a running session is who raised `attempts` last, as long as its heartbeat is younger than the
+lease. Nobody else writes to the row, and a holder that fell silent publishes nothing: whoever looks next
+(the queue's watchdog, a request, a status call) takes the session back with `recover_sessions`.
+Several machines on one database need clocks that agree to within a few seconds.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from training.errors import (
+    LeaseLostError,
+    NotAllowedNowError,
+    NothingApprovedError,
+    NoWorkerError,
+    SessionActiveError,
+)
+from training.models import Anomaly, ModelVersion, TrainingSession
+from training.models.session import TrainingSessionQuerySet
+from training.records import RecordCounts, ScoredReport, store_records
+
+Status = TrainingSession.Status
+Step = TrainingSession.Step
+
+RUN_SESSION = "training.tasks.run_session"
+WORKER_COMMAND = "python manage.py qcluster"
+POLL_SECONDS = 0.15
+
+
+def accept_batch(*, reports: Sequence[ScoredReport], user: User | None = None) -> TrainingSession:
+    """Store the records as approved, create the session and ring the queue: all of it or nothing.
+
+    Raises SessionActiveError while another session is queued or running; nothing is stored then.
+    """
+    _refuse_while_active()
+    with transaction.atomic():
+        session = _create(trigger=TrainingSession.Trigger.API, user=user)
+        counts = store_records(reports=reports, user=user, source=Anomaly.Source.API)
+        _note_counts(session, counts)
+        ring(session.pk)
+    return session
+
+
+def start_session(
+    *, trigger: TrainingSession.Trigger, user: User | None = None, enqueue: bool = True
+) -> TrainingSession:
+    """A session on what is approved; without `enqueue` the caller claims it itself.
+
+    Raises SessionActiveError, or NothingApprovedError when there is nothing to train on.
+    """
+    _refuse_while_active()
+    if not Anomaly.objects.approved().exists():
+        raise NothingApprovedError("There is no approved anomaly to train on. Import or approve some first.")
+    with transaction.atomic():
+        session = _create(trigger=trigger, user=user)
+        if enqueue:
+            ring(session.pk)
+    return session
+
+
+def cancel_session(*, session: TrainingSession, user: User | None = None) -> None:
+    """A queued session ends at once, a running one within seconds: its supervisor sees the request.
+
+    Raises NotAllowedNowError when it has ended already.
+    """
+    this = TrainingSession.objects.filter(pk=session.pk)
+    reason = f"Cancelled by {user.get_username()}." if user else "Cancelled."
+    # The request first: a session that moves between the two states meanwhile takes it along.
+    if not this.active().update(cancel_requested=True, reason=reason):
+        raise NotAllowedNowError("The training session has already ended.")
+    _end(this.filter(status=Status.QUEUED, cancel_requested=True), Status.CANCELLED)
+    session.refresh_from_db()
+
+
+# --- For who waits -----------------------------------------------------------------------------
+
+
+def wait_for_claim(session: TrainingSession, seconds: float) -> bool:
+    """Wait until a worker took the session (or it ended); False when nobody did in time."""
+    return _wait(session, seconds, lambda: session.status != Status.QUEUED)
+
+
+def wait_for_end(session: TrainingSession, seconds: float) -> bool:
+    """Wait until the session ended and read the whole row again; False when it still goes on."""
+    return _wait(session, seconds, lambda: not session.is_active)
+
+
+def expire_unclaimed(session: TrainingSession) -> None:
+    """End a session that no worker took. Raises NoWorkerError, unless one took it at the last moment."""
+    reason = (
+        f"No queue worker took the training session within {settings.TRAINING_CLAIM_WAIT} s. "
+        f"Start one with: {WORKER_COMMAND}. The records are kept."
+    )
+    unclaimed = TrainingSession.objects.filter(pk=session.pk, status=Status.QUEUED)
+    expired = _end(unclaimed, Status.FAILED, reason=reason)
+    session.refresh_from_db()
+    if expired:
+        raise NoWorkerError(reason)
+
+
+def _wait(session: TrainingSession, seconds: float, done: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    session.refresh_from_db(fields=["status"])
+    while not done() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        session.refresh_from_db(fields=["status"])
+    session.refresh_from_db()
+    return done()
+
+
+# --- For the holder ----------------------------------------------------------------------------
+
+
+def claim(session_id: int) -> int | None:
+    """Take a queued session; the attempt's number, which fences every later write, or None."""
+    queued = TrainingSession.objects.filter(
+        pk=session_id,
+        status=Status.QUEUED,
+        cancel_requested=False,
+        attempts__lt=settings.TRAINING_MAX_ATTEMPTS,
+    )
+    attempts = queued.values_list("attempts", flat=True).first()
+    if attempts is None or not _begin(queued.filter(attempts=attempts)):
+        return None
+    return attempts + 1
+
+
+def retry(session_id: int, attempt: int) -> int | None:
+    """The holder's next attempt, counted before it begins; None when there is none left."""
+    if attempt >= settings.TRAINING_MAX_ATTEMPTS:
+        return None
+    if not _begin(_held(session_id, attempt).filter(cancel_requested=False)):
+        raise _lost(session_id, attempt)
+    return attempt + 1
+
+
+def beat(session_id: int, attempt: int) -> bool:
+    """Renew the lease; True when somebody asked to cancel. Raises LeaseLostError."""
+    _write(session_id, attempt, heartbeat_at=timezone.now())
+    return TrainingSession.objects.filter(pk=session_id, cancel_requested=True).exists()
+
+
+def holds(session_id: int, attempt: int) -> bool:
+    """Whether this attempt still holds the session."""
+    return _held(session_id, attempt).exists()
+
+
+def advance(session_id: int, attempt: int, step: TrainingSession.Step, progress: int) -> None:
+    """Say where the attempt is; `progress` in percent of the whole session. Raises LeaseLostError."""
+    _write(session_id, attempt, step=step, progress=progress)
+
+
+def finish(session_id: int, attempt: int, *, version: ModelVersion) -> None:
+    """running → succeeded. To be called in the transaction that created the version.
+
+    Raises LeaseLostError, which rolls that version back.
+    """
+    held = _held(session_id, attempt).filter(cancel_requested=False)
+    if not _end(held, Status.SUCCEEDED, model_version=version, progress=100, reason=""):
+        raise _lost(session_id, attempt)
+
+
+def fail(session_id: int, attempt: int, *, reason: str) -> None:
+    """running → failed. Raises LeaseLostError."""
+    if not _end(_held(session_id, attempt), Status.FAILED, reason=reason):
+        raise _lost(session_id, attempt)
+
+
+def confirm_cancel(session_id: int, attempt: int) -> None:
+    """running → cancelled, once the work has stopped. Raises LeaseLostError."""
+    if not _end(_held(session_id, attempt), Status.CANCELLED):
+        raise _lost(session_id, attempt)
+
+
+def hand_back(session_id: int, attempt: int) -> None:
+    """The holder is told to stop: the session is queued again for another worker, or has failed."""
+    session = TrainingSession.objects.filter(pk=session_id, status=Status.RUNNING, attempts=attempt).first()
+    if session is not None:
+        _take_back(session, cause="The worker was stopped")
+
+
+# --- For whoever looks -------------------------------------------------------------------------
+
+
+def recover_sessions() -> int:
+    """Bring a session that nobody works on to where it can go on or end; how many were changed.
+
+    Cheap, and safe to call from everywhere at once: one query when there is nothing to do.
+    """
+    return sum(_recover(session) for session in TrainingSession.objects.active())
+
+
+def ring(session_id: int) -> None:
+    """Put the session's message in the queue; again, when a killed cluster may have taken the first along.
+
+    The ORM broker writes to the same database: the message commits or vanishes with the row.
+    """
+    async_task(RUN_SESSION, session_id, task_name=f"training session {session_id}")
+
+
+def _recover(session: TrainingSession) -> bool:
+    if session.status == Status.RUNNING:
+        return session.lease_expired and _take_back(session, cause="The worker died")
+    queued = TrainingSession.objects.filter(
+        pk=session.pk, status=Status.QUEUED, attempts=session.attempts, queued_at=session.queued_at
+    )
+    if session.cancel_requested:
+        return _end(queued, Status.CANCELLED)
+    # Who has waited for a lease to run out already waits half as long: a minute is the most in all.
+    limit = settings.TRAINING_QUEUE_LIMIT / (2 if session.attempts else 1)
+    if timezone.now() - session.queued_at <= timedelta(seconds=limit):
+        return False
+    reason = f"No queue worker took the training session within {limit:g} s. Start one with: {WORKER_COMMAND}"
+    return _end(queued, Status.FAILED, reason=reason)
+
+
+def _take_back(session: TrainingSession, *, cause: str) -> bool:
+    """running → cancelled, queued again, or failed; False when somebody else was faster."""
+    held = TrainingSession.objects.filter(
+        pk=session.pk, status=Status.RUNNING, attempts=session.attempts, heartbeat_at=session.heartbeat_at
+    )
+    if session.cancel_requested:
+        return _end(held, Status.CANCELLED)
+    if session.attempts >= settings.TRAINING_MAX_ATTEMPTS:
+        reason = f"{cause} during attempt {session.attempts} of {settings.TRAINING_MAX_ATTEMPTS}"
+        step = Step(session.step)
+        return _end(held, Status.FAILED, reason=f"{reason}, at step {step.value}. The records are kept.")
+    with transaction.atomic():
+        requeued = held.filter(cancel_requested=False).update(
+            status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=timezone.now(), heartbeat_at=None
+        )
+        if requeued:
+            ring(session.pk)
+    return requeued == 1
+
+
+# --- The row -----------------------------------------------------------------------------------
+
+
+def _refuse_while_active() -> None:
+    """Spares a batch the work of being stored and rolled back; the constraint is what decides."""
+    recover_sessions()
+    if TrainingSession.objects.active().exists():
+        raise SessionActiveError
+
+
+def _create(*, trigger: TrainingSession.Trigger, user: User | None) -> TrainingSession:
+    try:
+        return TrainingSession.objects.create(trigger=trigger, requested_by=user)
+    except IntegrityError as error:
+        if "one_active_session" in str(error):
+            raise SessionActiveError from error
+        raise
+
+
+def _note_counts(session: TrainingSession, counts: RecordCounts) -> None:
+    session.records_received = counts.received
+    session.records_created = counts.created
+    session.records_updated = counts.updated
+    session.records_unchanged = counts.unchanged
+    session.save(
+        update_fields=["records_received", "records_created", "records_updated", "records_unchanged"]
+    )
+
+
+def _begin(found: TrainingSessionQuerySet) -> bool:
+    now = timezone.now()
+    return (
+        found.update(
+            status=Status.RUNNING,
+            step=Step.START,
+            progress=0,
+            attempts=F("attempts") + 1,
+            started_at=Coalesce("started_at", now),
+            heartbeat_at=now,
+        )
+        == 1
+    )
+
+
+def _end(found: TrainingSessionQuerySet, status: TrainingSession.Status, **changes: Any) -> bool:
+    return found.update(status=status, finished_at=timezone.now(), **changes) == 1
+
+
+def _held(session_id: int, attempt: int) -> TrainingSessionQuerySet:
+    lease = timedelta(seconds=settings.TRAINING_LEASE)
+    return TrainingSession.objects.filter(
+        pk=session_id, status=Status.RUNNING, attempts=attempt, heartbeat_at__gt=timezone.now() - lease
+    )
+
+
+def _write(session_id: int, attempt: int, **changes: Any) -> None:
+    if _held(session_id, attempt).update(**changes) != 1:
+        raise _lost(session_id, attempt)
+
+
+def _lost(session_id: int, attempt: int) -> LeaseLostError:
+    return LeaseLostError(f"Attempt {attempt} no longer holds training session {session_id}.")
