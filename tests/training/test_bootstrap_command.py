@@ -1,0 +1,64 @@
+import socket
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from training.management.commands import bootstrap
+from training.models import Anomaly, ModelVersion
+
+
+@pytest.fixture
+def port(settings: Settings) -> int:
+    """A free port that the settings name."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings.HOST, settings.PORT = "127.0.0.1", probe.getsockname()[1]
+    return int(settings.PORT)
+
+
+def run() -> str:
+    output = StringIO()
+    call_command("bootstrap", stdout=output)
+    return output.getvalue()
+
+
+def test_a_taken_port_is_named(port: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(
+            CommandError, match=rf"127\.0\.0\.1:{port} cannot be used \(Address already in use\)"
+        ):
+            bootstrap.require_free_port("127.0.0.1", port)
+
+
+@pytest.mark.django_db
+def test_each_step_is_done_once(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_USERNAME", "chief")
+    monkeypatch.setenv("ADMIN_PASSWORD", "")
+    done: list[str] = []
+    monkeypatch.setattr(bootstrap, "call_command", lambda name, **_: done.append(name))
+
+    first = run()
+    admin = User.objects.get(is_superuser=True)
+    assert admin.username == "chief"
+    password = first.split("password ")[1].split(" ")[0]
+    assert admin.check_password(password)
+    assert f"http://127.0.0.1:{port}/admin/" in first
+    assert done == ["migrate", "load_sample"]  # replaced above: nothing is stored, nothing to train
+
+    second = run()
+    assert password not in second
+    assert User.objects.count() == 1
+    assert (Anomaly.objects.count(), ModelVersion.objects.count()) == (0, 0)
+
+
+@pytest.mark.django_db
+def test_the_password_of_the_environment_is_not_printed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", "given-by-the-plant")
+    monkeypatch.setattr(bootstrap, "call_command", lambda *_, **__: None)
+    assert "given-by-the-plant" not in run()
+    assert User.objects.get().check_password("given-by-the-plant")

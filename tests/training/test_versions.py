@@ -1,0 +1,120 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import UserFactory, VersionFactory
+from training import artifacts, versions
+from training.errors import NotAllowedNowError, UnservableVersionError
+from training.models import Activation, ModelVersion
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of versions that cannot be loaded: the files are the artifacts' tests' matter."""
+    broken: set[str] = set()
+
+    def load(version: ModelVersion) -> None:
+        if version.name in broken:
+            raise UnservableVersionError(f"{version.name} is broken")
+
+    monkeypatch.setattr(artifacts, "load_scorer", load)
+    return broken
+
+
+def test_one_version_serves_and_the_log_says_who(loads: set[str]) -> None:
+    first, second = VersionFactory.create_batch(2)
+    user = UserFactory.create()
+    versions.activate_version(version=first)
+    assert versions.activate_version(version=second, user=user).is_active
+    assert ModelVersion.objects.active() == second
+    log = Activation.objects.values_list("version", "reason", "activated_by")
+    assert list(log) == [(second.pk, "request", user.pk), (first.pk, "request", None)]
+
+
+def test_activating_the_active_version_logs_nothing(loads: set[str]) -> None:
+    version = VersionFactory.create()
+    versions.activate_version(version=version)
+    versions.activate_version(version=version)
+    assert Activation.objects.count() == 1
+
+
+def test_a_version_that_does_not_load_never_replaces_one_that_does(loads: set[str]) -> None:
+    works, broken = VersionFactory.create_batch(2)
+    loads.add(broken.name)
+    versions.activate_version(version=works)
+    with pytest.raises(UnservableVersionError, match="is broken"):
+        versions.reload_newest()
+    assert ModelVersion.objects.active() == works
+
+
+def test_a_pruned_version_is_not_activated(loads: set[str]) -> None:
+    version = VersionFactory.create(pruned_at=timezone.now())
+    with pytest.raises(UnservableVersionError, match="were removed"):
+        versions.activate_version(version=version)
+    with pytest.raises(NotAllowedNowError):
+        versions.set_active(version=version, reason=Activation.Reason.REQUEST)
+    assert ModelVersion.objects.active() is None
+    assert not Activation.objects.exists()
+
+
+def test_reload_takes_the_newest(loads: set[str]) -> None:
+    versions_made = VersionFactory.create_batch(3)
+    assert versions.reload_newest() == versions_made[-1]
+
+
+def test_reload_without_a_version_says_so(loads: set[str]) -> None:
+    with pytest.raises(UnservableVersionError, match="No model has been trained yet"):
+        versions.reload_newest()
+
+
+def test_reload_does_not_undo_a_restore(loads: set[str]) -> None:
+    older, _newer = VersionFactory.create_batch(2, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    versions.set_active(version=older, reason=Activation.Reason.RESTORE)
+    assert versions.reload_newest() == older
+    trained_since = VersionFactory.create(created_at=timezone.now())
+    assert versions.reload_newest() == trained_since
+
+
+def measured(availability: float, fiability: float, process_safety: float) -> dict[str, Any]:
+    values = {"availability": availability, "fiability": fiability, "process_safety": process_safety}
+    return {target: {"mae": mae} for target, mae in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "passed", "sentence"),
+    [
+        (measured(0.24, 0.15, 0.30), True, "Not worse than the champion: mean MAE +0.000"),
+        (measured(0.22, 0.15, 0.30), True, "Not worse than the champion: mean MAE -0.007"),
+        (measured(0.25, 0.16, 0.31), False, "Worse than the champion: mean MAE +0.010"),
+        (measured(0.20, 0.15, 0.33), False, "Worse on process_safety: MAE 0.330, not 0.300"),
+    ],
+)  # fmt: skip
+def test_the_gate(candidate: dict[str, Any], passed: bool, sentence: str) -> None:
+    verdict = versions.compare(candidate, measured(0.24, 0.15, 0.30))
+    assert verdict["passed"] is passed
+    assert verdict["sentence"] == f"{sentence} on the same held-out records."
+
+
+def test_the_gate_without_a_champion_or_a_measure() -> None:
+    assert versions.compare(measured(1, 1, 1), None)["passed"] is True
+    unmeasured = {target: {"mae": None} for target in ("availability", "fiability", "process_safety")}
+    assert versions.compare(unmeasured, measured(1, 1, 1))["passed"] is False
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_scheduled_version_serves_when_it_passes(loads: set[str], passed: bool) -> None:
+    version = VersionFactory.create(comparison={"passed": passed})
+    assert versions.activate_if_not_worse(version=version) is passed
+    assert ModelVersion.objects.filter(is_active=True).exists() is passed
+
+
+def test_pruning_keeps_the_newest_and_the_active(loads: set[str]) -> None:
+    made = VersionFactory.create_batch(5)
+    versions.activate_version(version=made[0])
+    assert versions.prune_versions(keep=2) == [made[2].name, made[1].name]
+    kept = ModelVersion.objects.filter(pruned_at=None).values_list("pk", flat=True)
+    assert list(kept) == [made[4].pk, made[3].pk, made[0].pk]
