@@ -36,7 +36,11 @@ def test_a_taken_port_is_named(port: int) -> None:
 
 
 @pytest.mark.django_db
-def test_each_step_is_done_once(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("debug", "collects"), [(True, []), (False, ["collectstatic"])])
+def test_each_step_is_done_once(
+    port: int, settings: Settings, monkeypatch: pytest.MonkeyPatch, debug: bool, collects: list[str]
+) -> None:
+    settings.DEBUG = debug
     monkeypatch.setenv("ADMIN_USERNAME", "chief")
     monkeypatch.setenv("ADMIN_PASSWORD", "")
     done: list[str] = []
@@ -48,7 +52,11 @@ def test_each_step_is_done_once(port: int, monkeypatch: pytest.MonkeyPatch) -> N
     password = first.split("password ")[1].split(" ")[0]
     assert admin.check_password(password)
     assert f"http://127.0.0.1:{port}/admin/" in first
-    assert done == ["migrate", "load_sample"]  # replaced above: nothing is stored, nothing to train
+    assert done == [
+        "migrate",
+        *collects,
+        "load_sample",
+    ]  # replaced above: nothing is stored, nothing to train
 
     second = run()
     assert password not in second
