@@ -56,7 +56,7 @@ def test_each_step_is_done_once(
         "migrate",
         *collects,
         "load_sample",
-    ]  # replaced above: nothing is stored, nothing to train
+    ]  # the sample is replaced: nothing to train
 
     second = run()
     assert password not in second
