@@ -9,8 +9,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "apps"},
     {"models"},
-    {"datafiles", "frames", "artifacts", "validation", "sample"},
-    {"records", "review", "versions", "backups", "sessions", "importing"},
+    {"datafiles", "frames", "artifacts", "sample"},
+    {"records", "validation", "review", "versions", "backups", "sessions", "importing"},
     {"runner", "supervisor", "schedules"},
     {"tasks"},
     {"admin", "api", "management", "checks"},
