@@ -1,0 +1,15 @@
+"""Anomalies in files: the customer's three CSVs, or one CSV or Excel file with all three scores."""
+
+from training.datafiles.reading import FileRecords, RowProblem, read_customer_directory, read_files
+from training.datafiles.tables import DataFileError
+from training.datafiles.writing import needs_ids, write_customer_files
+
+__all__ = [
+    "DataFileError",
+    "FileRecords",
+    "RowProblem",
+    "needs_ids",
+    "read_customer_directory",
+    "read_files",
+    "write_customer_files",
+]

@@ -1,0 +1,117 @@
+"""One file as a table of texts: which rows, on which lines, under which of our columns."""
+
+import csv
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
+
+import pandas as pd
+
+from training.datafiles.cells import field_of
+from training.errors import TrainingError
+
+_ZIP = b"PK\x03\x04"  # how an .xlsx begins
+_MAX_HEADER = 65_536  # characters
+_UNDECODABLE = r"[\ud800-\udfff]"
+
+
+class DataFileError(TrainingError):
+    """Files from which nothing can be read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """The known columns of a file, as text (object dtype, index 0 … n-1); rows without any text left out.
+
+    `lines` has the line (CSV) or row (Excel) on which each row begins, `widths` its number of cells.
+    """
+
+    path: Path
+    cells: pd.DataFrame
+    lines: list[int]
+    widths: list[int]
+    width: int  # cells in the header
+
+    @property
+    def ragged(self) -> "pd.Series[bool]":
+        """Which rows have too few or too many cells: theirs may stand under the wrong columns."""
+        return pd.Series(self.widths, dtype=int) != self.width
+
+
+def read_table(path: Path) -> Table:
+    """Raises DataFileError."""
+    try:
+        with path.open("rb") as file:
+            rows = _excel_rows(path) if file.read(len(_ZIP)) == _ZIP else _csv_rows(path)
+        _, titles = next(rows, (1, []))
+        fields = _fields(path, titles)
+        kept = [(line, row) for line, row in rows if any(row)]
+    except OSError as error:
+        raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except csv.Error as error:
+        raise DataFileError(f"{path} is not a readable CSV file: {error}.") from error
+    width = len(titles)
+    cells = pd.DataFrame([_fitted(row, width) for _, row in kept], columns=range(width), dtype=object)
+    return Table(
+        path=path,
+        cells=cells[list(fields)].set_axis(list(fields.values()), axis="columns"),
+        lines=[line for line, _ in kept],
+        widths=[len(row) for _, row in kept],
+        width=width,
+    )
+
+
+def _fields(path: Path, titles: list[str]) -> dict[int, str]:
+    """The known columns by position."""
+    if pd.Series(titles, dtype=object).str.contains(_UNDECODABLE).any():
+        raise DataFileError(
+            f"{path} is not UTF-8 text: save it as “CSV UTF-8” or as an Excel workbook (.xlsx)."
+        )
+    fields = {position: field for position, title in enumerate(titles) if (field := field_of(title))}
+    if len(set(fields.values())) < len(fields):
+        raise DataFileError(f"{path} has two columns for the same thing: {', '.join(titles)}.")
+    return fields
+
+
+def _fitted(row: list[str], width: int) -> list[str]:
+    return row if len(row) == width else [*row, *[""] * width][:width]
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    # A byte that is not UTF-8 becomes a surrogate, which no text may hold: it costs its row, not the file.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        header = file.readline(_MAX_HEADER)
+        file.seek(0)
+        delimiter = ";" if header.count(";") > header.count(",") else ","
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            for row in reader:
+                yield line, row
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise csv.Error(f"line {line}: {error}") from error
+
+
+def _excel_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of the first sheet."""
+    try:
+        sheet = pd.read_excel(path, header=None, dtype=object, na_filter=False, engine="openpyxl")
+    except (BadZipFile, zlib.error, ParseError, EOFError, KeyError, ValueError) as error:
+        raise DataFileError(f"{path} is not a readable Excel workbook (.xlsx).") from error
+    texts = sheet.map(_text)
+    return (
+        (line, [str(cell) for cell in row]) for line, row in enumerate(texts.to_numpy().tolist(), start=1)
+    )
+
+
+def _text(value: Any) -> str:
+    """As it would stand in a CSV. Dates are cells of their own kind in Excel."""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return "" if pd.isna(value) else str(value)
