@@ -2,13 +2,12 @@
 
 from training.datafiles.reading import FileRecords, RowProblem, read_customer_directory, read_files
 from training.datafiles.tables import DataFileError
-from training.datafiles.writing import needs_ids, write_customer_files
+from training.datafiles.writing import write_customer_files
 
 __all__ = [
     "DataFileError",
     "FileRecords",
     "RowProblem",
-    "needs_ids",
     "read_customer_directory",
     "read_files",
     "write_customer_files",

@@ -1,4 +1,4 @@
-"""What makes a row unfit to store, in the words that the batch validation uses."""
+"""What makes a row unfit to store: the rules and the words of `training.validation`, a column at a time."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,22 +6,22 @@ from datetime import datetime
 import pandas as pd
 
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
-from training.models.anomaly import MAX_DESCRIPTION, MAX_SCORE, MIN_SCORE, Anomaly
+from training.models.anomaly import MAX_SCORE, MIN_SCORE
+from training.validation import LIMITS, MAY_BE_BLANK, YEARS, score_problems, text_problems
 
-REQUIRED = ("description", "equipment_id", *SCORE_COLUMNS)
-
-_UNSTORABLE = r"[\0\ud800-\udfff]"  # what PostgreSQL refuses
+_UNSTORABLE = r"[\0\ud800-\udfff]"
 _NUMBER = r"[+-]?[0-9]+(?:[.,][0-9]*)?"
 _TIME = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_ECHOED = 60  # characters of a wrong cell that are shown
+_MAY_BE_BLANK = {*MAY_BE_BLANK, "anomaly_id"}
+_SHOWN = 40  # characters of a refused cell that a message echoes
 
 # Row position, column, what is wrong with it.
 Fault = tuple[int, str, str]
 
 
 def find_faults(cells: pd.DataFrame) -> list[Fault]:
-    """Everything that is wrong, row by row."""
-    faults = [*_missing(cells), *_unfit_texts(cells), *_unfit_scores(cells), *_unreadable_times(cells)]
+    """Everything that is wrong, row by row. The index of `cells` holds the rows' positions."""
+    faults = [*_unfit_texts(cells), *_missing_scores(cells), *_unfit_scores(cells), *_unreadable_times(cells)]
     return sorted(faults, key=lambda fault: fault[0])
 
 
@@ -34,54 +34,48 @@ def parse_scores(cells: "pd.Series[str]") -> "pd.Series[float]":
 def parse_times(cells: "pd.Series[str]") -> "pd.Series[pd.Timestamp]":
     """Naive UTC; NaT for what is no ISO 8601 date, or lies outside Python's years."""
     texts = cells.str.strip()
-    times = pd.to_datetime(
-        texts.where(texts.str.fullmatch(_TIME)), format="ISO8601", utc=True, errors="coerce"
-    ).dt.tz_localize(None)
+    sound = texts.where(texts.str.fullmatch(_TIME))
+    times = pd.to_datetime(sound, format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
     times = times.astype("datetime64[us]")
-    return times.where(times.between(datetime.min, datetime.max))  # noqa: DTZ901  # naive UTC, as the frame
-
-
-def _missing(cells: pd.DataFrame) -> Iterator[Fault]:
-    blank = cells[list(REQUIRED)].apply(lambda column: column.str.strip() == "")
-    for position, row in blank[blank.any(axis="columns")].iterrows():
-        fields = [field for field in REQUIRED if row[field]]
-        yield int(str(position)), fields[0], f"Missing required fields: {fields}"
+    return times.where(times.between(datetime.min, datetime.max))  # noqa: DTZ901  # naive UTC, as in frames
 
 
 def _unfit_texts(cells: pd.DataFrame) -> Iterator[Fault]:
-    for field in TEXT_COLUMNS:
-        if field not in cells:
-            continue
-        most = _max_length(field)
-        lengths = cells[field].str.len()
-        for position, length in lengths[lengths > most].items():
-            yield _at(position), field, f"{field} must be at most {most} characters, got {length}"
-        for position in cells.index[cells[field].str.contains(_UNSTORABLE)]:
-            yield _at(position), field, f"{field} contains characters that are not valid text"
+    for field in (field for field in TEXT_COLUMNS if field in cells):
+        texts, limit, blank = cells[field], LIMITS[field], field in _MAY_BE_BLANK
+        unfit = (texts.str.len() > limit) | texts.str.contains(_UNSTORABLE)
+        if not blank:
+            unfit |= texts.str.strip() == ""
+        for position, text in texts[unfit].items():
+            for problem in text_problems(text, limit=limit, blank=blank):
+                yield _at(position), field, f"{field} {problem}"
+
+
+def _missing_scores(cells: pd.DataFrame) -> Iterator[Fault]:
+    blank = cells[list(SCORE_COLUMNS)].apply(lambda column: column.str.strip() == "")
+    for position, flags in blank[blank.any(axis="columns")].iterrows():
+        missing = [field for field in SCORE_COLUMNS if flags[field]]
+        yield _at(position), missing[0], f"Missing required fields: {missing}"
 
 
 def _unfit_scores(cells: pd.DataFrame) -> Iterator[Fault]:
     for field in SCORE_COLUMNS:
-        texts = cells[field].str.strip()
-        scores = parse_scores(cells[field])
+        texts, scores = cells[field].str.strip(), parse_scores(cells[field])
         for position, text in texts[scores.isna() & (texts != "")].items():
-            yield _at(position), field, f"{field} must be a number, got {text[:_ECHOED]!r}"
-        for position, text in texts[scores.notna() & ~scores.between(MIN_SCORE, MAX_SCORE)].items():
-            message = f"{field} must be between {MIN_SCORE} and {MAX_SCORE}, got {text[:_ECHOED]}"
-            yield _at(position), field, message
+            yield _at(position), field, f"{field} must be a finite number, got {text[:_SHOWN]!r}"
+        for position, score in scores[(scores < MIN_SCORE) | (scores > MAX_SCORE)].items():
+            for problem in score_problems(int(score) if score.is_integer() else score):
+                yield _at(position), field, f"{field} {problem}"
 
 
 def _unreadable_times(cells: pd.DataFrame) -> Iterator[Fault]:
     if "detected_at" not in cells:
         return
-    texts = cells["detected_at"]
-    for position, text in texts[parse_times(texts).isna() & (texts.str.strip() != "")].items():
-        wanted = "a date and time such as 2024-01-31 14:05:00"
-        yield _at(position), "detected_at", f"detected_at must be {wanted}, got {text[:_ECHOED]!r}"
-
-
-def _max_length(field: str) -> int:
-    return MAX_DESCRIPTION if field == "description" else int(getattr(Anomaly, field).field.max_length)
+    texts = cells["detected_at"].str.strip()
+    sound = parse_times(texts).dt.year.isin(YEARS)
+    rule = f"must be an ISO 8601 date and time between the years {YEARS[0]} and {YEARS[-1]}"
+    for position, text in texts[~sound & (texts != "")].items():
+        yield _at(position), "detected_at", f"detected_at {rule}, got {text[:_SHOWN]!r}"
 
 
 def _at(position: object) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from training.datafiles.cells import CUSTOMER_FILES, derive_ids, restore
-from training.datafiles.checks import REQUIRED, find_faults, parse_scores, parse_times
+from training.datafiles.checks import find_faults, parse_scores, parse_times
 from training.datafiles.tables import DataFileError, Table, read_table
 from training.ml.records import COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
 
@@ -156,7 +156,7 @@ def _restored(cells: pd.DataFrame) -> pd.DataFrame:
 def _ragged(source: _Source) -> Iterator[tuple[int, RowProblem]]:
     """The rows with too few or too many cells, by position; the first file that has it speaks."""
     seen: set[int] = set()
-    for field in REQUIRED:
+    for field in ("description", *SCORE_COLUMNS):
         table = source.owner[field]
         for position in table.cells.index[table.ragged].difference(list(seen)):
             seen.add(position)

@@ -1,7 +1,7 @@
 """Write anomalies as the customer's three CSVs, such that reading them gives the same anomalies back."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import reduce
 from pathlib import Path
@@ -17,21 +17,24 @@ _BESIDE_THE_SCORE = ("equipment_id", "system", "description", "detected_at", "eq
 _QUOTED = r'[",\n\r]'  # the csv module of Python 3.11 leaves a carriage return bare: it would end the row
 
 
-def needs_ids(frames: Iterable[pd.DataFrame]) -> bool:
-    """Whether some id is not the one that reading its row without it would give."""
-    return any((derive_ids(frame) != frame["anomaly_id"]).any() for frame in frames)
+class _ForeignIdError(Exception):
+    """An id is not the one that reading its row without it would give."""
 
 
-def write_customer_files(directory: Path, frames: Iterable[pd.DataFrame], *, with_ids: bool) -> int:
+def write_customer_files(directory: Path, read_frames: Callable[[], Iterable[pd.DataFrame]]) -> int:
     """Write disponibilite.csv, fiabilite.csv and process_safty.csv; how many rows each has.
 
-    One frame at a time is held in memory. `with_ids` adds the column `anomaly_id`: pass `needs_ids` of
-    the same rows. Each file is complete and durable before it takes its name; an error leaves no part.
+    `read_frames` gives the rows in pieces, one of which is held in memory at a time. It is called again
+    when an id turns up that cannot be derived from its row: then the files have a column `anomaly_id`.
+    Each file is complete and durable before it takes its name; an error leaves no part of one.
     """
     paths = {field: directory / name for field, name in CUSTOMER_FILES.items()}
     parts = {field: path.with_name(f".{path.name}.{os.getpid()}.part") for field, path in paths.items()}
     try:
-        rows = _write_parts(parts, frames, with_ids=with_ids)
+        try:
+            rows = _write_parts(parts, read_frames(), with_ids=False)
+        except _ForeignIdError:
+            rows = _write_parts(parts, read_frames(), with_ids=True)
         for field, part in parts.items():
             part.replace(paths[field])
     finally:
@@ -48,6 +51,8 @@ def _write_parts(parts: Mapping[str, Path], frames: Iterable[pd.DataFrame], *, w
         for field, file in files.items():
             file.write(_header(field, with_ids=with_ids))
         for frame in frames:
+            if not with_ids and (derive_ids(frame) != frame["anomaly_id"]).any():
+                raise _ForeignIdError
             cells = _cells(frame, with_ids=with_ids)
             for field, file in files.items():
                 file.writelines(_lines(cells, field))
