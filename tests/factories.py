@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 import factory
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 
-from training.models import Anomaly, ModelVersion, TrainingSession
+from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.records import ScoredReport
 
 
@@ -14,6 +14,16 @@ class UserFactory(factory.django.DjangoModelFactory[User]):
         model = User
 
     username = factory.Sequence(lambda n: f"user{n}")
+
+
+def user_with(*permissions: str) -> User:
+    """Somebody with exactly these, such as "training.train_models"; with none of them, no access."""
+    codenames = [permission.partition(".")[2] for permission in permissions]
+    found = list(Permission.objects.filter(codename__in=codenames))
+    assert len(found) == len(codenames)
+    user = UserFactory.create()
+    user.user_permissions.set(found)
+    return user
 
 
 class AnomalyFactory(factory.django.DjangoModelFactory[Anomaly]):
@@ -54,6 +64,20 @@ class VersionFactory(factory.django.DjangoModelFactory[ModelVersion]):
     dataset_rows = 1
     dataset_fingerprint = "0" * 64
     dataset_read_at = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class BackupFactory(factory.django.DjangoModelFactory[Backup]):
+    """A row alone: its files do not exist."""
+
+    class Meta:
+        model = Backup
+
+    name = factory.Sequence(lambda n: f"backup_20260101_{n:06d}")
+    digest = "0" * 64
+    size_bytes = 1
+    created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
+    kind = Backup.Kind.MANUAL
+    record_count = 1
 
 
 def report(n: int = 1, **changes: object) -> ScoredReport:
