@@ -8,8 +8,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from math import inf
 from pathlib import Path
@@ -45,6 +45,20 @@ def directory_of(stored: Stored) -> Path:
 
 
 @contextmanager
+def reserved(model_class: type[Stored], names: Iterable[str]) -> Iterator[str]:
+    """The first of `names` that neither a directory nor a row has, kept for the block to publish.
+
+    An empty directory holds the place: whoever makes it has the name, and `publish` renames over it.
+    """
+    name, directory = next(place for name in names if (place := _reserve(model_class, name)))
+    try:
+        yield name
+    finally:
+        with suppress(OSError):  # not empty: it was published
+            directory.rmdir()
+
+
+@contextmanager
 def publish(model_class: type[Stored], name: str, *, facts: Mapping[str, Any]) -> Iterator[Path]:
     """A temporary directory that the block fills, signed and renamed to `name` when the block ends.
 
@@ -52,9 +66,7 @@ def publish(model_class: type[Stored], name: str, *, facts: Mapping[str, Any]) -
     of the disk, leaves nothing; OSError when the name is taken. The row is the caller's: see `read_back`.
     """
     target = _directory(model_class, name)
-    root = target.parent
-    root.mkdir(parents=True, exist_ok=True)
-    fsync_directory(root.parent)
+    root = _made_root(target)
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=root))
     try:
         yield temporary
@@ -176,6 +188,27 @@ def _directory(model_class: type[Stored], name: str) -> Path:
     if not _NAME.fullmatch(name) or directory.is_symlink() or directory.resolve() != directory:
         raise _error_of(model_class)(f"{name[:100]!r} is not a name of {model_class.DIRECTORY}.")
     return directory
+
+
+def _made_root(directory: Path) -> Path:
+    root = directory.parent
+    if not root.is_dir():
+        root.mkdir(parents=True, exist_ok=True)
+        fsync_directory(root.parent)
+    return root
+
+
+def _reserve(model_class: type[Stored], name: str) -> tuple[str, Path] | None:
+    directory = _directory(model_class, name)
+    _made_root(directory)
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        return None
+    if model_class.objects.filter(name=name).exists():
+        directory.rmdir()
+        return None
+    return name, directory
 
 
 def _error_of(model_class: type[Stored]) -> type[UnservableVersionError | BackupError]:

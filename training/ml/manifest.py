@@ -97,7 +97,7 @@ def verify_directory(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
     content = _read_manifest(path)
     manifest = _manifest(path, content=content, signed=_authentic(path, content=content, keys=keys))
     if manifest.kind != kind:
-        raise TamperedArtifactError(f"{path.name} is a {manifest.kind}, not a {kind}.")
+        raise TamperedArtifactError(f"{path.name} was signed as {manifest.kind}, not as {kind}.")
     present = _names(path) - {MANIFEST}
     if missing := manifest.files.keys() - present:
         raise TamperedArtifactError(f"{path.name} lacks {_listed(missing)}.")
