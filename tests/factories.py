@@ -21,7 +21,7 @@ def user_with(*permissions: str) -> User:
     codenames = [permission.partition(".")[2] for permission in permissions]
     found = list(Permission.objects.filter(codename__in=codenames))
     assert len(found) == len(codenames)
-    user = UserFactory.create()
+    user: User = UserFactory.create()
     user.user_permissions.set(found)
     return user
 
