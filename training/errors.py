@@ -44,3 +44,7 @@ class UnservableVersionError(TrainingError):
 
 class BackupError(TrainingError):
     """The backup does not exist any more, or does not verify."""
+
+
+class ModelNotLoadedError(TrainingError):
+    """No model serves in this process; the text names the remedy."""
