@@ -9,4 +9,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("training.api.urls")),
+    path("api/v1/", include("training.api.v1.urls")),
 ]

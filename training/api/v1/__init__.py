@@ -1,0 +1,1 @@
+"""/api/v1/: the records behind the guide's routes, each as a resource."""

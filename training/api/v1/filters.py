@@ -1,0 +1,125 @@
+"""How lists are filtered, searched and ordered: the same on both databases, and bounded."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import django_filters
+from django import forms
+from django.db.models import F, Model, QuerySet
+from django.db.models.expressions import OrderBy
+from django_filters.fields import IsoDateTimeField
+from rest_framework.exceptions import ValidationError
+from rest_framework.filters import OrderingFilter, SearchFilter
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from training.models import Anomaly, Backup, ModelVersion, TrainingSession
+
+MAX_SEARCH = 200  # characters
+MAX_TERMS = 10
+
+
+class MomentField(IsoDateTimeField):
+    """An ISO 8601 date or time that exists in UTC as well: databases hold no other."""
+
+    def clean(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().clean(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError as error:
+            raise forms.ValidationError("Date out of range.") from error
+
+
+class MomentFilter(django_filters.IsoDateTimeFilter):
+    field_class = MomentField
+
+
+def since(field: str) -> MomentFilter:
+    return MomentFilter(
+        field, lookup_expr="gte", label="At this moment or later, ISO 8601; UTC when it has no offset."
+    )
+
+
+def until(field: str) -> MomentFilter:
+    return MomentFilter(field, lookup_expr="lte", label="At this moment or earlier, ISO 8601.")
+
+
+class AnomalyFilter(django_filters.FilterSet):
+    status = django_filters.MultipleChoiceFilter(choices=Anomaly.Status.choices)
+    source = django_filters.MultipleChoiceFilter(choices=Anomaly.Source.choices)
+    criticality_min = django_filters.NumberFilter("criticality", lookup_expr="gte", label="3 to 15")
+    criticality_max = django_filters.NumberFilter("criticality", lookup_expr="lte", label="3 to 15")
+    detected_after = since("detected_at")
+    detected_before = until("detected_at")
+    created_after = since("created_at")
+    created_before = until("created_at")
+    reviewed_after = since("reviewed_at")
+    reviewed_before = until("reviewed_at")
+
+    class Meta:
+        model = Anomaly
+        fields = ["anomaly_id", "equipment_id", "system", "section"]
+
+
+class SessionFilter(django_filters.FilterSet):
+    status = django_filters.MultipleChoiceFilter(choices=TrainingSession.Status.choices)
+    trigger = django_filters.MultipleChoiceFilter(choices=TrainingSession.Trigger.choices)
+    queued_after = since("queued_at")
+    queued_before = until("queued_at")
+
+    class Meta:
+        model = TrainingSession
+        fields: list[str] = []
+
+
+class StoredFilter(django_filters.FilterSet):
+    """What versions and backups have in common."""
+
+    available = django_filters.BooleanFilter(
+        "pruned_at", lookup_expr="isnull", label="Whether the files are still kept."
+    )
+    created_after = since("created_at")
+    created_before = until("created_at")
+
+
+class VersionFilter(StoredFilter):
+    class Meta:
+        model = ModelVersion
+        fields = ["is_active"]
+
+
+class BackupFilter(StoredFilter):
+    kind = django_filters.MultipleChoiceFilter(choices=Backup.Kind.choices)
+
+    class Meta:
+        model = Backup
+        fields = ["model_version"]
+
+
+class BoundedSearchFilter(SearchFilter):
+    """Each term is four comparisons in the statement, and databases bound a statement."""
+
+    search_description = "Words that must all occur."
+
+    def get_search_terms(self, request: Request) -> list[str]:
+        if len(request.query_params.get(self.search_param, "")) > MAX_SEARCH:
+            raise ValidationError({self.search_param: [f"At most {MAX_SEARCH} characters."]})
+        terms = super().get_search_terms(request)
+        if len(terms) > MAX_TERMS:
+            raise ValidationError({self.search_param: [f"At most {MAX_TERMS} words."]})
+        return terms
+
+
+class StableOrderingFilter(OrderingFilter):
+    """Empty values last on either database, ties newest first: no page repeats or skips a row."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        names = dict.fromkeys(self.get_ordering(request, queryset, view) or ())
+        return queryset.order_by(*(_order(queryset.model, name) for name in names), "-pk")
+
+
+def _order(model: type[Model], name: str) -> OrderBy:
+    """`nulls_last` only where there can be any: it keeps PostgreSQL from using an index."""
+    column = name.removeprefix("-")
+    nulls_last = getattr(model, column).field.null or None
+    return F(column).desc(nulls_last=nulls_last) if column != name else F(column).asc(nulls_last=nulls_last)
