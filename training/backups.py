@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -46,6 +46,7 @@ class RestorePreview:
     records_reapproved: int  # in the backup, pending or rejected now
     records_recreated: int  # in the backup, gone now
     scores_changed: int
+    texts_changed: int  # another description, equipment, system, section or time
     records_in_backup: int
 
 
@@ -111,17 +112,16 @@ def preview_restore(*, backup: Backup) -> RestorePreview:
     manifest = artifacts.verify(backup)
     reports = {report.anomaly_id: report for report in records.reports_from_frame(_read_records(manifest))}
     present = Anomaly.objects.in_bulk(list(reports), field_name="anomaly_id")
-    approved = [anomaly for anomaly in present.values() if anomaly.status == Anomaly.Status.APPROVED]
+    approved = sum(anomaly.status == Anomaly.Status.APPROVED for anomaly in present.values())
+    differences = [_differences(anomaly, reports[key]) for key, anomaly in present.items()]
     return RestorePreview(
         version_from=ModelVersion.objects.active(),
         version_to=_version_of(backup, manifest),
-        records_to_pending=Anomaly.objects.approved().count() - len(approved),
-        records_reapproved=len(present) - len(approved),
+        records_to_pending=Anomaly.objects.approved().count() - approved,
+        records_reapproved=len(present) - approved,
         records_recreated=len(reports) - len(present),
-        scores_changed=sum(
-            any(getattr(anomaly, column) != getattr(reports[key], column) for column in SCORE_COLUMNS)
-            for key, anomaly in present.items()
-        ),
+        scores_changed=sum(not names.isdisjoint(SCORE_COLUMNS) for names in differences),
+        texts_changed=sum(not names.issubset(SCORE_COLUMNS) for names in differences),
         records_in_backup=len(reports),
     )
 
@@ -275,6 +275,12 @@ def _try_model(manifest: Manifest) -> None:
         bundle.read_scorer(replace(manifest, facts=manifest.facts["model"]["facts"]))
     except MLError as error:
         raise BackupError(f"The model of {manifest.path.name} cannot be loaded: {error}") from error
+
+
+def _differences(anomaly: Anomaly, report: records.ScoredReport) -> set[str]:
+    """The fields that a restore would change; what the backup left blank is "" in the database."""
+    stored = asdict(report) | {"system": report.system or "", "section": report.section or ""}
+    return {name for name, value in stored.items() if getattr(anomaly, name) != value}
 
 
 def _version_of(backup: Backup, manifest: Manifest) -> ModelVersion | None:

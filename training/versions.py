@@ -115,12 +115,19 @@ def activate_if_not_worse(*, version: ModelVersion) -> bool:
     return True
 
 
-def prune_versions(*, keep: int | None = None) -> list[str]:
-    """Remove the files of all but the newest `keep` versions and the active one; the names."""
+def prunable_versions(*, keep: int | None = None) -> list[ModelVersion]:
+    """All but the newest `keep` (KEEP_MODEL_VERSIONS) and the active one.
+
+    What is quarantined is neither counted nor removed: a person looks at it first.
+    """
     keep = settings.KEEP_MODEL_VERSIONS if keep is None else keep
-    stored = ModelVersion.objects.filter(pruned_at=None)
-    newest = list(stored.values_list("pk", flat=True)[:keep])
-    pruned = list(stored.filter(is_active=False).exclude(pk__in=newest))
+    newest = list(ModelVersion.objects.usable().values_list("pk", flat=True)[:keep])
+    return list(ModelVersion.objects.usable().filter(is_active=False).exclude(pk__in=newest))
+
+
+def prune_versions(*, keep: int | None = None) -> list[str]:
+    """Remove the files of the versions that retention does not keep; their names."""
+    pruned = prunable_versions(keep=keep)
     for version in pruned:
         artifacts.remove(version)
     return [version.name for version in pruned]

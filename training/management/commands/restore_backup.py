@@ -1,0 +1,57 @@
+"""Put the models and the training set of a backup back."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from training.backups import RestorePreview, preview_restore, restore_backup
+from training.errors import TrainingError
+from training.models import Backup
+
+
+class Command(BaseCommand):
+    help = (
+        "Make the models of a backup serve again, and its records the training set. Says first what will "
+        "change, and asks on a terminal. Nothing is lost: a backup of the present is made before, approved "
+        "records that the backup does not hold go back to the review queue, and every change is kept in the "
+        "history. Either all of it happens or nothing, even when it is killed. Refused during a training."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME", help="for example backup_20241205_143022")
+        parser.add_argument(
+            "--yes", action="store_true", help="do not ask; needed where there is no terminal"
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        backup = Backup.objects.filter(name=options["name"]).first()
+        if backup is None:
+            raise CommandError(f"There is no backup {options['name']!r}.")
+        try:
+            self._say(preview_restore(backup=backup))
+            if not (options["yes"] or self._agreed()):
+                raise CommandError("Nothing was changed.")
+            result = restore_backup(backup=backup, on_step=lambda step: self.stderr.write(f"{step} …"))
+        except TrainingError as error:
+            raise CommandError(f"{error} Nothing was changed.") from error
+        way_back = f"python manage.py restore_backup {result.safety_backup}"
+        self.stdout.write(f"Restored from {backup.name}. The way back: {way_back}")
+
+    def _say(self, preview: RestorePreview) -> None:
+        for line in (
+            f"model: {preview.version_from or 'none'} → {preview.version_to or 'none'}",
+            f"{preview.records_in_backup} records in the backup",
+            f"{preview.records_to_pending} approved records go back to the review queue",
+            f"{preview.records_reapproved} records are approved again",
+            f"{preview.records_recreated} records are created again",
+            f"{preview.scores_changed} records return to earlier scores",
+            f"{preview.texts_changed} records return to earlier texts",
+        ):
+            self.stdout.write(line)
+
+    def _agreed(self) -> bool:
+        if not sys.stdin.isatty():
+            raise CommandError("Nobody to ask: pass --yes. Nothing was changed.")
+        return input("Restore? [y/N] ").strip().lower() in {"y", "yes"}
