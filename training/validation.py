@@ -1,6 +1,7 @@
 """The rules of a batch of scored records: everything wrong with it is said at once, in the guide's words."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ LIMITS: dict[str, int] = {
     for name in (*REQUIRED_TEXTS, *OPTIONAL_TEXTS)
 }
 YEARS = range(1900, 2200)  # what a date of detection may be
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN = 40  # characters of a refused value that an error echoes
 
 
@@ -53,7 +55,7 @@ def text_problems(value: object, *, limit: int, blank: bool = False) -> Iterator
         yield f"must be at most {limit:,} characters, got {len(value):,}"
     if "\0" in value:
         yield "must not contain NUL characters"
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if LONE_SURROGATE.search(value):
         yield "must not contain lone surrogates"
 
 
