@@ -58,13 +58,6 @@ class BodyTooLarge(exceptions.APIException):
     default_code = "body_too_large"
 
 
-class ServiceUnavailable(exceptions.APIException):
-    """What is asked for cannot be served yet; the detail names the remedy."""
-
-    status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_code = "unavailable"
-
-
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an error that a view raised; None for a bug, which Django logs and answers with 500."""
     api_exception = as_api_exception(exc)
