@@ -19,8 +19,8 @@ def at_least_one(text: str) -> int:
 class Command(BaseCommand):
     help = (
         "Remove the files of old backups (all but the newest KEEP_BACKUPS) and of old model versions (all "
-        "but the newest KEEP_MODEL_VERSIONS), and what crashes left behind. The active version and the newest "
-        "backup that holds it always stay, and so does whatever is quarantined. The rows stay too."
+        "but the newest KEEP_MODEL_VERSIONS), and what crashes left behind. The active version and the "
+        "newest backup that holds it always stay, and so does whatever is quarantined. The rows stay too."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
