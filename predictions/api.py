@@ -1,0 +1,92 @@
+"""The older service's routes, with its paths, fields and types: its clients keep working unchanged."""
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as AnyDatabaseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from predictions import predictor, responses
+from predictions.model_report import info_of, metrics_of
+from predictions.predictor import LoadedModel
+from predictions.services import explain, predict, serving_model
+from predictions.validation import validate_many, validate_one
+from training.api.guide import body_of
+from training.api.permissions import MayRead
+from training.models import ModelVersion
+
+
+class OlderView(APIView):
+    """A route of the older service: its form of errors, and open to who may read."""
+
+    error_form = "older"
+    permission_classes = [MayRead]
+
+
+class PredictView(OlderView):
+    """Score one anomaly, or a list of them. Nothing is stored."""
+
+    def post(self, request: Request) -> Response:
+        begin = time.perf_counter()
+        body = body_of(request)
+        if isinstance(body, list):
+            return Response(_predict_many(body, begin))
+        return Response(_predict_one(body, begin))
+
+
+class HealthView(OlderView):
+    """Whether a model serves; it answers 200 whatever is wrong, also without a database."""
+
+    def get(self, request: Request) -> Response:
+        return Response({**_health(), "app_name": settings.APP_NAME, "version": settings.VERSION})
+
+
+class ModelsInfoView(OlderView):
+    """What the models are and how to ask them."""
+
+    def get(self, request: Request) -> Response:
+        return Response(info_of(predictor.current()))
+
+
+class ModelsMetricsView(OlderView):
+    """How good the serving version is on reports it had not seen, and what it learned from."""
+
+    def get(self, request: Request) -> Response:
+        version = ModelVersion.objects.get(pk=serving_model().version_id)
+        return Response(metrics_of(version))
+
+
+def _predict_one(record: object, begin: float) -> dict[str, Any]:
+    report, model = validate_one(record), serving_model()
+    (scores,) = predict(reports=[report], model=model)
+    seconds = time.perf_counter() - begin
+    return responses.single(report=report, scores=scores, version_id=model.version_id, seconds=seconds)
+
+
+def _predict_many(records: list[Any], begin: float) -> dict[str, Any]:
+    reports, model = validate_many(records), serving_model()
+    scores = predict(reports=reports, model=model)
+    seconds = time.perf_counter() - begin
+    return responses.batch(reports=reports, scores=scores, version_id=model.version_id, seconds=seconds)
+
+
+def _health() -> dict[str, Any]:
+    try:
+        state = predictor.current()
+    except AnyDatabaseError:
+        state = predictor.last_known()
+        return _status(loaded=state.loaded, healthy=False, message="The database does not answer.")
+    healthy = state.loaded is not None and state.failure is None
+    return _status(loaded=state.loaded, healthy=healthy, message=explain(state))
+
+
+def _status(*, loaded: LoadedModel | None, healthy: bool, message: str) -> dict[str, Any]:
+    return {
+        "status": "healthy" if healthy else "degraded",
+        "models_loaded": loaded is not None,
+        "message": message,
+        "model_version": loaded and loaded.version_id,
+    }

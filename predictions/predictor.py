@@ -1,0 +1,122 @@
+"""The model that this process serves.
+
+Every request compares the active version's id with what is loaded: one query. When it moved, one
+thread loads, and the others keep serving what they have until the new model has shown that it can
+predict. Nothing is loaded at start: processes fork after that.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from training import artifacts
+from training.errors import UnservableVersionError
+from training.ml.scorer import AnomalyScorer
+from training.models import ModelVersion
+
+logger = logging.getLogger(__name__)
+
+# Seconds after which a version that could not be loaded is tried again: its files may have been repaired.
+RETRY_AFTER = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    version_id: int
+    scorer: AnomalyScorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An active version that this process could not load, and when (on the monotonic clock)."""
+
+    version_id: int
+    reason: str
+    failed_at: float
+
+    def is_recent(self) -> bool:
+        return time.monotonic() - self.failed_at < RETRY_AFTER
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a predictor serves, and what it should serve but cannot.
+
+    Replaced as a whole: a thread that reads it without the lock never sees half of a change.
+    """
+
+    loaded: LoadedModel | None = None
+    failure: Failure | None = None
+
+    def follows(self, version_id: int | None) -> bool:
+        """There is nothing to do: that version is loaded, or failed to load a moment ago."""
+        if self.failure is not None:
+            return self.failure.version_id == version_id and self.failure.is_recent()
+        return version_id == (self.loaded.version_id if self.loaded else None)
+
+
+class Predictor:
+    """Follows the active version. One for a process; callable from any thread."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self._loading = threading.Lock()
+
+    def current(self) -> State:
+        """The state that follows the active version, or the one before while another thread loads.
+
+        `loaded` is None while no version is active, and while the first one cannot be loaded.
+        """
+        if self.state.follows(_active_version_id()):
+            return self.state
+        # Who has nothing to serve waits for the thread that loads; the others go on.
+        if self._loading.acquire(blocking=self.state.loaded is None):
+            try:
+                self._follow()
+            finally:
+                self._loading.release()
+        return self.state
+
+    def _follow(self) -> None:
+        """Serve what is active now.
+
+        The state changes only here, and the id is read again under the lock: a thread that read an
+        older one before it got the lock cannot bring an older version back.
+        """
+        version_id, loaded = _active_version_id(), self.state.loaded
+        if self.state.follows(version_id):
+            return
+        if version_id is None or (loaded is not None and loaded.version_id == version_id):
+            self.state = State(loaded=loaded if version_id else None)
+        else:
+            self.state = _load(version_id, loaded)
+
+
+def _load(version_id: int, before: LoadedModel | None) -> State:
+    version = ModelVersion.objects.get(pk=version_id)
+    try:
+        scorer = artifacts.load_scorer(version)
+    except UnservableVersionError as error:
+        logger.exception("%s cannot be loaded; what served before keeps serving", version)
+        failure = Failure(version_id=version_id, reason=str(error), failed_at=time.monotonic())
+        return State(loaded=before, failure=failure)
+    logger.info("%s serves", version)
+    return State(loaded=LoadedModel(version_id=version_id, scorer=scorer))
+
+
+def _active_version_id() -> int | None:
+    return ModelVersion.objects.filter(is_active=True).values_list("pk", flat=True).first()
+
+
+_predictor = Predictor()
+
+
+def current() -> State:
+    """What this process serves, after a look at what is active."""
+    return _predictor.current()
+
+
+def last_known() -> State:
+    """What this process serves, without a look at the database."""
+    return _predictor.state

@@ -1,0 +1,147 @@
+"""What the model says: about reports that are posted, and about the anomalies of the review queue."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from django.db.models import Exists, OuterRef, QuerySet
+
+from predictions import predictor
+from predictions.models import Prediction
+from predictions.predictor import LoadedModel, State
+from predictions.validation import Report
+from training.errors import ModelNotLoadedError
+from training.frames import anomalies_frame
+from training.ml.records import COLUMNS, SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
+from training.ml.scorer import Suggestion
+from training.models import Anomaly
+
+CHUNK = 2_000  # anomalies scored and stored at a time: bounds memory and the length of a statement
+STATED = (*TEXT_COLUMNS[1:], "detected_at")  # the columns that a report fills
+DECIMALS = 4  # of probabilities and expected scores that are stored or answered
+
+
+class TargetSuggestion(NamedTuple):
+    """What the model suggests for one target of one anomaly."""
+
+    score: int
+    distribution: list[float]  # P(1) … P(5)
+    expected: float
+    confidence: float
+
+
+# In the order of TARGETS.
+SuggestedScores = tuple[TargetSuggestion, ...]
+
+
+def serving_model() -> LoadedModel:
+    """The model that answers now. Raises ModelNotLoadedError when there is none."""
+    state = predictor.current()
+    if state.loaded is None:
+        raise ModelNotLoadedError(explain(state))
+    return state.loaded
+
+
+def explain(state: State) -> str:
+    """What serves, and what to do when it is not what should."""
+    serving = f"Version {state.loaded.version_id} serves" if state.loaded else "No model serves"
+    if state.failure is not None:
+        return (
+            f"{serving}: version {state.failure.version_id} is active but cannot be loaded"
+            f" ({state.failure.reason.rstrip('.')}). Activate another version or restore a backup."
+        )
+    if state.loaded is None:
+        return "No model is active: train one with POST /train, then activate it with POST /train/reload."
+    return f"{serving}."
+
+
+def predict(*, reports: Sequence[Report], model: LoadedModel) -> list[SuggestedScores]:
+    """What the model suggests for each of the reports: one pass over one feature matrix."""
+    return _suggested(model, _frame(reports))
+
+
+def suggest(*, anomalies: Iterable[Anomaly]) -> int:
+    """Store what the current model suggests for these anomalies; how many it had not seen before.
+
+    An anomaly keeps the first suggestion of each version. Raises ModelNotLoadedError.
+    """
+    model, stored, remaining = serving_model(), 0, iter(anomalies)
+    while chunk := list(islice(remaining, CHUNK)):
+        stored += _store(_without_suggestion(chunk, model), model)
+    return stored
+
+
+def suggest_pending(
+    *, limit: int | None = None, on_progress: Callable[[int, int], None] | None = None
+) -> int:
+    """Store suggestions for pending anomalies that have none of the current model; how many.
+
+    At most `limit`, oldest first. `on_progress(done, total)` is called after each chunk.
+    Raises ModelNotLoadedError.
+    """
+    model = serving_model()
+    waiting = unsuggested(model)
+    total = waiting.count() if limit is None else min(waiting.count(), limit)
+    done, last = 0, 0
+    while chunk := list(waiting.filter(pk__gt=last)[: min(CHUNK, total - done)]):
+        done, last = done + _store(chunk, model), chunk[-1].pk
+        if on_progress is not None:
+            on_progress(done, total)
+    return done
+
+
+def unsuggested(model: LoadedModel) -> "QuerySet[Anomaly]":
+    """Pending anomalies without a suggestion of this model, oldest first."""
+    made = Prediction.objects.filter(anomaly=OuterRef("pk"), model_version=model.version_id)
+    return Anomaly.objects.pending().filter(~Exists(made)).order_by("pk")
+
+
+def _without_suggestion(anomalies: list[Anomaly], model: LoadedModel) -> list[Anomaly]:
+    made = Prediction.objects.filter(model_version=model.version_id, anomaly__in=anomalies)
+    known = set(made.values_list("anomaly_id", flat=True))
+    return [anomaly for anomaly in anomalies if anomaly.pk not in known]
+
+
+def _store(anomalies: list[Anomaly], model: LoadedModel) -> int:
+    if not anomalies:
+        return 0
+    suggested = _suggested(model, anomalies_frame(anomalies))
+    predictions = [_prediction(*row, model) for row in zip(anomalies, suggested, strict=True)]
+    # Another process may have stored the same suggestion a moment ago: then that one stays.
+    Prediction.objects.bulk_create(predictions, ignore_conflicts=True)
+    return len(predictions)
+
+
+def _prediction(anomaly: Anomaly, scores: SuggestedScores, model: LoadedModel) -> Prediction:
+    return Prediction(
+        anomaly=anomaly,
+        model_version_id=model.version_id,
+        distributions={target: s.distribution for target, s in zip(TARGETS, scores, strict=True)},
+        confidence=min(suggestion.confidence for suggestion in scores),
+        **{column: s.score for column, s in zip(SCORE_COLUMNS, scores, strict=True)},
+    )
+
+
+def _suggested(model: LoadedModel, frame: pd.DataFrame) -> list[SuggestedScores]:
+    suggestions = model.scorer.predict(frame)
+    return list(zip(*(_rows(suggestions[target]) for target in TARGETS), strict=True))
+
+
+def _rows(suggestion: Suggestion) -> Iterator[TargetSuggestion]:
+    columns = (
+        suggestion.score.tolist(),
+        suggestion.distribution.round(DECIMALS).tolist(),
+        suggestion.expected.round(DECIMALS).tolist(),
+        suggestion.confidence.round(DECIMALS).tolist(),
+    )
+    return map(TargetSuggestion._make, zip(*columns, strict=True))
+
+
+def _frame(reports: Sequence[Report]) -> pd.DataFrame:
+    """The reports as a frame of training.ml.records; their scores are unknown, their ids do not matter."""
+    columns: dict[str, object] = {name: [getattr(report, name) for report in reports] for name in STATED}
+    frame = pd.DataFrame(columns | {"anomaly_id": ""} | dict.fromkeys(SCORE_COLUMNS, np.nan))
+    detected_at = pd.to_datetime(frame["detected_at"], utc=True).dt.tz_localize(None)
+    return frame.assign(detected_at=detected_at.astype("datetime64[us]")).loc[:, list(COLUMNS)]

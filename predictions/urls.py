@@ -1,0 +1,16 @@
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from predictions import api
+from predictions.api_v1 import PredictionViewSet
+
+router = SimpleRouter()
+router.register("predictions", PredictionViewSet, basename="prediction")
+
+urlpatterns = [
+    path("predict", api.PredictView.as_view(), name="predict"),
+    path("health", api.HealthView.as_view(), name="health"),
+    path("models/info", api.ModelsInfoView.as_view(), name="models-info"),
+    path("models/metrics", api.ModelsMetricsView.as_view(), name="models-metrics"),
+    path("api/v1/", include(router.urls)),
+]
