@@ -13,8 +13,8 @@ from training.models import Backup
 class Command(BaseCommand):
     help = (
         "Keep the models that serve and all approved records in MEDIA_ROOT/model_backups/backup_<date>_<time>"
-        " as copies of the model files, three CSVs in the customer's format, and a signed manifest. The time is "
-        "UTC. The backup is read back before it counts. Trainings and reviews may go on meanwhile."
+        " as copies of the model files, three CSVs in the customer's format, and a signed manifest. The "
+        "time is UTC. The backup is read back before it counts. Trainings and reviews may go on meanwhile."
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
