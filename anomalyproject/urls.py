@@ -9,5 +9,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("training.api.urls")),
+    path("", include("predictions.urls")),
     path("api/v1/", include("training.api.v1.urls")),
 ]
