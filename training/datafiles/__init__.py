@@ -1,10 +1,12 @@
 """Anomalies in files: the customer's three CSVs, or one CSV or Excel file with all three scores."""
 
+from training.datafiles.cells import CUSTOMER_FILES
 from training.datafiles.reading import FileRecords, RowProblem, read_customer_directory, read_files
 from training.datafiles.tables import DataFileError
 from training.datafiles.writing import write_customer_files
 
 __all__ = [
+    "CUSTOMER_FILES",
     "DataFileError",
     "FileRecords",
     "RowProblem",
