@@ -53,11 +53,6 @@ SENTENCES = {
 }
 
 
-class BodyTooLarge(exceptions.APIException):
-    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    default_code = "body_too_large"
-
-
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an error that a view raised; None for a bug, which Django logs and answers with 500."""
     api_exception = as_api_exception(exc)

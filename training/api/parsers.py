@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import IO, Any
 
 from django.conf import settings
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
-
-from training.api.errors import BodyTooLarge
 
 MAX_DEPTH = 50
 MAX_DIGITS = 300  # a longer whole number is beyond any float: it is read as infinity
+
+
+class BodyTooLarge(APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_code = "body_too_large"
 
 
 class BoundedJSONParser(BaseParser):

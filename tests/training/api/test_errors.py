@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from tests.factories import UserFactory
 from training import errors
-from training.api.errors import BodyTooLarge
+from training.api.parsers import BodyTooLarge
 
 NOWHERE = {"success": False, "error": "There is nothing at this address."}
 
