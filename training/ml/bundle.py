@@ -1,0 +1,107 @@
+"""A model version's files: written here, and read back from bytes that were verified before.
+
+features.pkl  availability_model.pkl  fiability_model.pkl  process_safety_model.pkl   the model
+twin.pkl                                                                              its twin, if any
+"""
+
+import pickle
+import platform
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import joblib
+import numpy as np
+import pandas as pd
+import scipy
+import sklearn
+
+from training.ml.errors import IncompatibleArtifactError
+from training.ml.features import ReportFeatures
+from training.ml.manifest import Manifest
+from training.ml.ordinal import OrdinalClassifier
+from training.ml.records import TARGETS, TEXT_COLUMNS
+from training.ml.scorer import AnomalyScorer
+
+T = TypeVar("T")
+
+# To be raised whenever the classes that are pickled, or the blocks of features, change.
+FORMAT = 1
+FEATURES = "features.pkl"
+MODELS = {target: f"{target}_model.pkl" for target in TARGETS}
+TWIN = "twin.pkl"
+COMPRESSION = ("zlib", 1)
+
+_REQUIRED_FACTS = {"format": FORMAT, "scikit-learn": sklearn.__version__, "targets": list(TARGETS)}
+
+
+def write_bundle(path: Path, *, scorer: AnomalyScorer, twin: AnomalyScorer | None) -> dict[str, Any]:
+    """Write the files into the directory; the facts to be signed with them."""
+    _dump(scorer.features_, path / FEATURES)
+    for target, name in MODELS.items():
+        _dump(scorer.classifiers_[target], path / name)
+    if twin is not None:
+        _dump(twin, path / TWIN)
+    return _REQUIRED_FACTS | {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+    }
+
+
+def read_scorer(manifest: Manifest) -> AnomalyScorer:
+    """The model of a verified directory, after a prediction to try it.
+
+    Raises IncompatibleArtifactError, before anything is unpickled when the facts already say so, and
+    TamperedArtifactError when a file is no longer what was signed.
+    """
+    _check_facts(manifest.facts)
+    scorer = AnomalyScorer()
+    scorer.features_ = _load(manifest, FEATURES, ReportFeatures)
+    scorer.classifiers_ = {
+        target: _load(manifest, name, OrdinalClassifier) for target, name in MODELS.items()
+    }
+    return _tried(scorer)
+
+
+def read_twin(manifest: Manifest) -> AnomalyScorer:
+    """The twin of a verified directory that has one. Raises as `read_scorer` does."""
+    _check_facts(manifest.facts)
+    return _tried(_load(manifest, TWIN, AnomalyScorer))
+
+
+def _dump(value: object, path: Path) -> None:
+    joblib.dump(value, path, compress=COMPRESSION)
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    for name, required in _REQUIRED_FACTS.items():
+        if facts.get(name) != required:
+            raise IncompatibleArtifactError(
+                f"The model was written with {name} {facts.get(name)}; this program needs {required}."
+            )
+
+
+def _load(manifest: Manifest, name: str, expected: type[T]) -> T:
+    content = manifest.read(name)
+    try:
+        value = joblib.load(BytesIO(content))
+    except (AttributeError, ImportError, pickle.UnpicklingError) as error:
+        raise IncompatibleArtifactError(f"{name} needs other code than this program's: {error}.") from error
+    if not isinstance(value, expected):
+        raise IncompatibleArtifactError(f"{name} holds a {type(value).__name__}, not a {expected.__name__}.")
+    return value
+
+
+def _tried(scorer: AnomalyScorer) -> AnomalyScorer:
+    """The scorer, once it has answered a report as it should."""
+    report = pd.DataFrame([dict.fromkeys(TEXT_COLUMNS, "essai")])
+    try:
+        suggestions = scorer.predict(report)
+        sound = all(np.isclose(suggestions[target].distribution.sum(), 1.0) for target in TARGETS)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise IncompatibleArtifactError(f"The model cannot answer a report: {error}.") from error
+    if not sound:
+        raise IncompatibleArtifactError("The model's probabilities do not add up to 1.")
+    return scorer

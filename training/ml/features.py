@@ -1,0 +1,184 @@
+"""One feature matrix for the three targets: what a report says and which equipment it is about.
+
+Counting (tokenising, the slow part) stands apart from choosing (which terms are frequent enough, how
+rare each one is). So an evaluation counts every report once, and each of its folds chooses from its own
+training rows alone: exactly what refitting on those rows would give.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, eye_array, hstack
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.utils.validation import check_is_fitted
+
+Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_]
+
+_words = CountVectorizer(strip_accents="unicode", ngram_range=(1, 2)).build_analyzer()
+_pieces = CountVectorizer(strip_accents="unicode", analyzer="char_wb", ngram_range=(2, 5)).build_analyzer()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TermCounts:
+    """How often each term stands in each row: `matrix` is CSR (rows, terms), the terms in any order."""
+
+    terms: list[str]
+    matrix: csr_array
+
+    def take(self, rows: Rows) -> "TermCounts":
+        return TermCounts(terms=self.terms, matrix=self.matrix[rows])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """One kind of features: terms of one column that stand in at least `min_df` rows.
+
+    With `tfidf`: 1 + ln(tf), times a smooth idf, each row of Euclidean length 1; otherwise plain counts.
+    """
+
+    column: str
+    count: Callable[[list[str]], TermCounts]
+    min_df: int = 1
+    tfidf: bool = True
+    weight: float = 1.0
+
+
+Counts: TypeAlias = Mapping[str, TermCounts]
+
+
+def count_terms(texts: Iterable[str], analyse: Callable[[str], Iterable[str]]) -> TermCounts:
+    """The terms in order of appearance. CountVectorizer would refuse texts that hold none."""
+    numbers: dict[str, int] = {}
+    columns, starts = array("i"), array("q", [0])
+    for text in texts:
+        columns.extend([numbers.setdefault(term, len(numbers)) for term in analyse(text)])
+        starts.append(len(columns))
+    shape = (len(starts) - 1, len(numbers))
+    matrix = csr_array((np.ones(len(columns)), np.asarray(columns), np.asarray(starts)), shape=shape)
+    matrix.sum_duplicates()
+    return TermCounts(terms=list(numbers), matrix=matrix)
+
+
+def count_words(texts: list[str]) -> TermCounts:
+    """Words and pairs of neighbouring words, without case and accents."""
+    return count_terms(texts, _words)
+
+
+def count_pieces(texts: list[str]) -> TermCounts:
+    """Runs of 2 to 5 characters inside words.
+
+    They do not cross words, so each distinct word is cut up once: (texts, words) @ (words, pieces).
+    """
+    words = count_terms(texts, str.split)
+    pieces = count_terms(words.terms, _pieces)
+    return TermCounts(terms=pieces.terms, matrix=words.matrix @ pieces.matrix)
+
+
+def count_whole(texts: list[str]) -> TermCounts:
+    """Each distinct text as one term."""
+    return TermCounts(terms=texts, matrix=csr_array(eye_array(len(texts))))
+
+
+BLOCKS: Mapping[str, Block] = {
+    "words": Block(column="description", count=count_words, min_df=2),
+    "pieces": Block(column="description", count=count_pieces, min_df=3),
+    "names": Block(column="equipment_name", count=count_words),
+    "equipment": Block(column="equipment_id", count=count_whole, tfidf=False, weight=0.7),
+}
+
+
+def count_reports(frame: pd.DataFrame) -> Counts:
+    """The terms of every block, the rows as in the frame. A text that recurs is cut up once."""
+    counts = {}
+    for name, block in BLOCKS.items():
+        codes, texts = pd.factorize(frame[block.column])
+        distinct = block.count(texts.tolist())
+        counts[name] = distinct.take(codes)
+    return counts
+
+
+def take_rows(counts: Counts, rows: Rows) -> Counts:
+    """The same counts of these rows only, in this order."""
+    return {name: block.take(rows) for name, block in counts.items()}
+
+
+class ReportFeatures(TransformerMixin, BaseEstimator):
+    """Counted reports as rows of one sparse matrix, the blocks of `BLOCKS` side by side.
+
+    Attributes
+    ----------
+    vocabularies_ : dict of str to dict of str to int
+        For each block that has any term: the column, inside the block, of each term. Sorted.
+    weightings_ : dict of str to TfidfTransformer
+        For each block with tf-idf and any term: its idf.
+    """
+
+    def fit(self, X: Counts, y: None = None) -> Self:
+        """Choose the terms and learn how rare they are.
+
+        Parameters
+        ----------
+        X : Counts of n_reports rows, from `count_reports`
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        chosen = {name: _frequent_terms(X[name], min_df=block.min_df) for name, block in BLOCKS.items()}
+        self.vocabularies_ = {name: vocabulary for name, vocabulary in chosen.items() if vocabulary}
+        self.weightings_ = {
+            name: TfidfTransformer(sublinear_tf=True).fit(_align(X[name], vocabulary))
+            for name, vocabulary in self.vocabularies_.items()
+            if BLOCKS[name].tfidf
+        }
+        return self
+
+    def transform(self, X: Counts) -> csr_array:
+        """The feature matrix.
+
+        Parameters
+        ----------
+        X : Counts of n_reports rows, from `count_reports`
+
+        Returns
+        -------
+        csr_array of float64, shape (n_reports, n_features)
+            In canonical form: threads that share it find nothing to tidy up in place.
+        """
+        check_is_fitted(self)
+        matrix = csr_array(hstack([self._block(name, X[name]) for name in self.vocabularies_], format="csr"))
+        matrix.sum_duplicates()
+        return matrix
+
+    def _block(self, name: str, counts: TermCounts) -> csr_array:
+        aligned = _align(counts, self.vocabularies_[name])
+        weighting = self.weightings_.get(name)
+        values = aligned if weighting is None else weighting.transform(aligned, copy=False)
+        return values * BLOCKS[name].weight
+
+
+def _frequent_terms(counts: TermCounts, *, min_df: int) -> dict[str, int]:
+    """Term → column of the terms that stand in at least `min_df` rows, sorted as text."""
+    rows_with = np.bincount(counts.matrix.indices, minlength=len(counts.terms))
+    kept = sorted(counts.terms[column] for column in np.flatnonzero(rows_with >= min_df))
+    return {term: column for column, term in enumerate(kept)}
+
+
+def _align(counts: TermCounts, vocabulary: Mapping[str, int]) -> csr_array:
+    """The counts in the vocabulary's columns, sorted; terms that it does not know are left out."""
+    columns = np.array([vocabulary.get(term, -1) for term in counts.terms], dtype=np.intp)
+    known = columns >= 0
+    starts = np.concatenate(([0], np.cumsum(known)))
+    selection = csr_array(
+        (np.ones(starts[-1]), columns[known], starts), shape=(len(columns), len(vocabulary))
+    )
+    aligned = counts.matrix @ selection
+    aligned.sort_indices()
+    return aligned

@@ -1,0 +1,93 @@
+"""What one training session learns: the model, and its twin that was measured on held-out rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from training.ml.evaluate import (
+    Metrics,
+    Split,
+    dummy_distributions,
+    hold_out,
+    measure,
+    measure_suggestions,
+    suggest,
+)
+from training.ml.features import Counts, count_reports, take_rows
+from training.ml.progress import OnProgress, Steps
+from training.ml.records import TARGETS
+from training.ml.scorer import AnomalyScorer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedModel:
+    """`scorer` was fitted on every record; `twin` on all but the held-out texts.
+
+    `metrics`: {"protocol", "records", "duplicates_dropped", "train_rows", "rows", "model": {target: metrics},
+    "dummy": {target: metrics}}, the figures of the twin; `rows` are the held-out ones. `champion_metrics`:
+    {target: metrics} of the champion's twin on the same rows.
+    When nothing can be held out, `twin` and `champion_metrics` are None and every figure is None.
+    """
+
+    scorer: AnomalyScorer
+    twin: AnomalyScorer | None
+    metrics: dict[str, Any]
+    champion_metrics: Metrics | None
+
+
+def fit_and_measure(
+    frame: pd.DataFrame,
+    *,
+    champion_twin: AnomalyScorer | None = None,
+    on_progress: OnProgress | None = None,
+) -> TrainedModel:
+    """Fit the twin, measure it and the champion's twin on the held-out rows, fit the model on all rows.
+
+    The reports are tokenised once. Raises NothingToLearnError when the frame is empty.
+    """
+    split = hold_out(frame)
+    steps = Steps(1 + len(TARGETS) * (2 if len(split.test) else 1), on_progress)
+    counts = count_reports(frame)
+    steps.step("reports counted")
+    twin = _fit_twin(frame, counts, split, steps) if len(split.test) else None
+    scorer = AnomalyScorer().fit_counts(
+        counts, frame, on_fitted=lambda target: steps.step(f"{target}: fitted to every record")
+    )
+    held_out = frame.iloc[split.test]
+    return TrainedModel(
+        scorer=scorer,
+        twin=twin,
+        metrics=_held_out_metrics(frame, counts, split, twin),
+        champion_metrics=(
+            measure_suggestions(champion_twin.predict(held_out), held_out)
+            if champion_twin is not None and len(held_out)
+            else None
+        ),
+    )
+
+
+def _fit_twin(frame: pd.DataFrame, counts: Counts, split: Split, steps: Steps) -> AnomalyScorer:
+    return AnomalyScorer().fit_counts(
+        take_rows(counts, split.train),
+        frame.iloc[split.train],
+        on_fitted=lambda target: steps.step(f"{target}: fitted without the held-out records"),
+    )
+
+
+def _held_out_metrics(
+    frame: pd.DataFrame, counts: Counts, split: Split, twin: AnomalyScorer | None
+) -> dict[str, Any]:
+    train, held_out = frame.iloc[split.train], frame.iloc[split.test]
+    if twin is not None:
+        suggestions = twin.predict_counts(take_rows(counts, split.test))
+    else:
+        suggestions = suggest(dummy_distributions(train, rows=0))
+    return {
+        "protocol": split.label,
+        "records": len(train) + len(held_out),
+        "duplicates_dropped": len(frame) - len(train) - len(held_out),
+        "train_rows": len(train),
+        "rows": len(held_out),
+        **measure(suggestions, held_out, train),
+    }

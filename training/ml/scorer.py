@@ -1,0 +1,95 @@
+"""The model as the product knows it: frames of reports in, a suggestion for each target out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from training.ml.errors import NothingToLearnError
+from training.ml.features import Counts, ReportFeatures, count_reports
+from training.ml.ordinal import SCORES, Floats, OrdinalClassifier, median_scores
+from training.ml.records import TARGETS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suggestion:
+    """What the model says of n reports and one target.
+
+    Attributes
+    ----------
+    distribution : ndarray of shape (n, 5)
+        P(score = 1), …, P(score = 5).
+    score : ndarray of int, shape (n,)
+        The median of the distribution.
+    expected : ndarray of shape (n,)
+        Its mean.
+    confidence : ndarray of shape (n,)
+        The probability of `score`.
+    """
+
+    distribution: Floats
+    score: NDArray[np.int64]
+    expected: Floats
+    confidence: Floats
+
+    @classmethod
+    def of(cls, distribution: Floats) -> "Suggestion":
+        score = median_scores(distribution)
+        return cls(
+            distribution=distribution,
+            score=score,
+            expected=distribution @ np.array(SCORES, dtype=np.float64),
+            confidence=np.take_along_axis(distribution, score[:, None] - 1, axis=1)[:, 0],
+        )
+
+
+class AnomalyScorer(BaseEstimator):
+    """Three ordinal classifiers over one feature matrix.
+
+    Attributes
+    ----------
+    features_ : ReportFeatures
+    classifiers_ : dict of str to OrdinalClassifier
+        One a target.
+    """
+
+    def fit(self, X: pd.DataFrame, y: None = None) -> Self:
+        """Learn from approved anomalies; the scores are columns of the frame (`training.ml.records`).
+
+        Raises NothingToLearnError when there is none, ValueError when a score is missing.
+        """
+        return self.fit_counts(count_reports(X), X)
+
+    def fit_counts(
+        self, counts: Counts, frame: pd.DataFrame, *, on_fitted: Callable[[str], None] | None = None
+    ) -> Self:
+        """`fit` with the frame's terms already counted; `on_fitted(target)` after each target."""
+        if frame.empty:
+            raise NothingToLearnError("There is no approved anomaly to learn from.")
+        self.features_ = ReportFeatures().fit(counts)
+        matrix = self.features_.transform(counts)
+        self.classifiers_ = {}
+        for target in TARGETS:
+            scores = frame[f"{target}_score"].to_numpy(dtype=np.float64)
+            self.classifiers_[target] = OrdinalClassifier().fit(matrix, scores)
+            if on_fitted is not None:
+                on_fitted(target)
+        return self
+
+    def predict(self, X: pd.DataFrame) -> dict[str, Suggestion]:
+        """A suggestion a target, the rows as in the frame; its scores, if it has any, are not looked at."""
+        return self.predict_counts(count_reports(X))
+
+    def predict_counts(self, counts: Counts) -> dict[str, Suggestion]:
+        """`predict` with the frame's terms already counted."""
+        check_is_fitted(self)
+        matrix = self.features_.transform(counts)
+        return {
+            target: Suggestion.of(classifier.predict_distribution(matrix))
+            for target, classifier in self.classifiers_.items()
+        }
