@@ -256,9 +256,8 @@ def _read_records(manifest: Manifest) -> pd.DataFrame:
     name, expected = manifest.path.name, manifest.facts["record_count"]
     try:
         with tempfile.TemporaryDirectory() as copy:
-            for file in manifest.files:
-                if file.endswith(".csv"):
-                    (Path(copy) / file).write_bytes(manifest.read(file))
+            for file in datafiles.CUSTOMER_FILES.values():
+                (Path(copy) / file).write_bytes(manifest.read(file))
             frame = datafiles.read_customer_directory(Path(copy))
     except (TrainingError, TamperedArtifactError) as error:
         raise BackupError(f"The records of {name} cannot be read: {error}") from error
