@@ -39,7 +39,14 @@ FEATURES = (
     "Words and word pairs of the description and of the equipment name, character sequences of the"
     " description, and the equipment ID, in one matrix for the three models"
 )
-HONEST = ("exact", "quadratic_weighted_kappa", "macro_mae", "recall_ge_4", "precision_ge_4")
+HONEST = (
+    "exact",
+    "quadratic_weighted_kappa",
+    "macro_mae",
+    "recall_ge_4",
+    "precision_ge_4",
+    "expected_calibration_error",
+)
 USAGE = {
     "single_prediction": "POST /predict with one JSON object",
     "batch_prediction": f"POST /predict with a JSON list of up to {settings.PREDICTION_BATCH_LIMIT:,}",

@@ -9,11 +9,14 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from training import artifacts
 from training.errors import UnservableVersionError
-from training.ml.scorer import AnomalyScorer
 from training.models import ModelVersion
+
+if TYPE_CHECKING:  # scikit-learn imports for a second: only who loads a model pays
+    from training.ml.scorer import AnomalyScorer
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +27,7 @@ RETRY_AFTER = 30.0
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
     version_id: int
-    scorer: AnomalyScorer
+    scorer: "AnomalyScorer"
 
 
 @dataclass(frozen=True, kw_only=True)

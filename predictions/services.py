@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,10 @@ from predictions.validation import Report
 from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
 from training.ml.records import COLUMNS, SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
-from training.ml.scorer import Suggestion
 from training.models import Anomaly
+
+if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
+    from training.ml.scorer import Suggestion
 
 CHUNK = 2_000  # anomalies scored and stored at a time: bounds memory and the length of a statement
 STATED = (*TEXT_COLUMNS[1:], "detected_at")  # the columns that a report fills
@@ -129,7 +131,7 @@ def _suggested(model: LoadedModel, frame: pd.DataFrame) -> list[SuggestedScores]
     return list(zip(*(_rows(suggestions[target]) for target in TARGETS), strict=True))
 
 
-def _rows(suggestion: Suggestion) -> Iterator[TargetSuggestion]:
+def _rows(suggestion: "Suggestion") -> Iterator[TargetSuggestion]:
     columns = (
         suggestion.score.tolist(),
         suggestion.distribution.round(DECIMALS).tolist(),
