@@ -16,6 +16,8 @@ FORBIDDEN = "The permission is missing; the sentence names it."
 UNKNOWN_ROW = "There is no such row."
 CONFLICT = "The state does not allow it; the sentence says why."
 
+JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
 
 class ErrorSerializer(serializers.Serializer[Any]):
     """The form of every error."""
@@ -63,22 +65,25 @@ def describe(view: str, **methods: Any) -> None:
 
 
 def answer(sentence: str, *examples: Any) -> OpenApiResponse:
-    """An answer told by examples; the first one is also its shape."""
+    """An answer told by examples, which are also its shape."""
     shown = [
-        OpenApiExample(f"{sentence} ({number})" if number > 1 else sentence, value=example)
-        for number, example in enumerate(examples, start=1)
+        OpenApiExample(f"Example {number}", value=example) for number, example in enumerate(examples, start=1)
     ]
-    return OpenApiResponse(shape_of(examples[0]), description=sentence, examples=shown)
+    return OpenApiResponse(shape_of(*examples), description=sentence, examples=shown)
 
 
-def shape_of(example: Any) -> dict[str, Any]:
-    """The JSON schema of which the value is an example: every field is always there."""
-    if isinstance(example, dict):
-        properties = {name: shape_of(value) for name, value in example.items()}
-        return {"type": "object", "properties": properties, "required": list(properties)}
-    if isinstance(example, list):
-        return {"type": "array", "items": shape_of(example[0]) if example else {}}
-    if example is None:
-        return {"nullable": True}
-    kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
-    return {"type": kinds[type(example)]}
+def shape_of(*examples: Any) -> dict[str, Any]:
+    """The JSON schema of which all values are examples: a field that all of them have is required."""
+    known = [example for example in examples if example is not None]
+    nullable = {"nullable": True} if len(known) < len(examples) else {}
+    if not known:
+        return nullable
+    first = known[0]
+    if isinstance(first, dict):
+        names = dict.fromkeys(name for example in known for name in example)
+        properties = {name: shape_of(*(each[name] for each in known if name in each)) for name in names}
+        required = [name for name in names if all(name in each for each in known)]
+        return {"type": "object", "properties": properties, "required": required, **nullable}
+    if isinstance(first, list):
+        return {"type": "array", "items": shape_of(*(item for each in known for item in each)), **nullable}
+    return {"type": JSON_TYPES[type(first)], **nullable}

@@ -2,6 +2,7 @@
 
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+import training.api.guide_schema  # noqa: F401  # describes the guide's views to drf-spectacular
 from training.api.permissions import MayRead
 
 

@@ -16,6 +16,7 @@ from training.models import Anomaly
 from training.validation import LIMITS
 
 BATCH_LIMIT = 1_000  # reports in one request
+OPTIONAL: dict[str, Any] = {"required": False, "allow_blank": True, "allow_null": True}  # null says nothing
 
 
 class KnownAnomalyError(ValidationError):
@@ -30,10 +31,13 @@ class ReportSerializer(StrictSerializer):
     anomaly_id = TextField(max_length=LIMITS["anomaly_id"])
     description = TextField(max_length=LIMITS["description"])
     equipment_id = TextField(max_length=LIMITS["equipment_id"])
-    equipment_name = TextField(max_length=LIMITS["equipment_name"], allow_blank=True, required=False)
-    system = TextField(max_length=LIMITS["system"], allow_blank=True, required=False)
-    section = TextField(max_length=LIMITS["section"], allow_blank=True, required=False)
+    equipment_name = TextField(max_length=LIMITS["equipment_name"], **OPTIONAL)
+    system = TextField(max_length=LIMITS["system"], **OPTIONAL)
+    section = TextField(max_length=LIMITS["section"], **OPTIONAL)
     detected_at = MomentField(allow_null=True, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in attrs.items() if value is not None}
 
 
 def validated_reports(records: list[Any]) -> list[dict[str, Any]]:
