@@ -43,7 +43,7 @@ _LIST_DASH = re.compile(r"- [^\W\d_](?:[\w ,.;'+-]|\( ?[^\W\d_]{2,} \w|\))*")
 
 def field_of(title: str) -> str | None:
     """The frame's column for a title, whatever its accents, case and punctuation; None for others."""
-    return _FIELDS.get(normalise_text(title))
+    return _FIELDS.get(normalise_text(title.replace("’", "'")))
 
 
 def neutralise(cells: "pd.Series[str]") -> "pd.Series[str]":
@@ -69,9 +69,9 @@ def format_times(times: "pd.Series[pd.Timestamp]") -> "pd.Series[str]":
 
 def derive_ids(frame: pd.DataFrame) -> "pd.Series[str]":
     """The id of a report that brings none: always the same for the same equipment, text and time."""
-    # No text holds a NUL, so what is joined with it cannot be joined from other parts.
-    identities = (
-        frame["equipment_id"] + "\0" + frame["description"] + "\0" + format_times(frame["detected_at"])
-    )
-    ids = [f"imp-{hashlib.sha256(identity.encode()).hexdigest()[:20]}" for identity in identities]
+    # No text holds a NUL, so what is joined with it cannot be joined from other parts. (Joined here and not
+    # by pandas: NumPy drops a NUL at the end of a string.)
+    parts = zip(frame["equipment_id"], frame["description"], format_times(frame["detected_at"]), strict=True)
+    digests = [hashlib.sha256("\0".join(part).encode()).hexdigest() for part in parts]
+    ids = [f"imp-{digest[:20]}" for digest in digests]
     return pd.Series(ids, index=frame.index, dtype="str")

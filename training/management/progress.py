@@ -17,17 +17,16 @@ def track(
     unit: str = "records",
     size: Callable[[Item], int] = lambda _: 1,
 ) -> Iterator[Item]:
-    """Pass the items on. `size` is how much of `total` one is; a plain line comes at every tenth of it."""
+    """Pass the items on. `size` is how much of `total` one is. Plain lines are at most ten and the last."""
     if sys.stderr.isatty():
         with tqdm(total=total, desc=label, unit=f" {unit}", file=sys.stderr) as bar:
             for item in items:
                 yield item
                 bar.update(size(item))
         return
-    done = said = 0
+    step, done = max(total // 10, 1_000), 0
     for item in items:
         yield item
-        done += size(item)
-        if done * 10 // total > said:
-            said = done * 10 // total
+        before, done = done, done + size(item)
+        if done // step > before // step or done == total:
             sys.stderr.write(f"{label}: {done:,} of {total:,} {unit}\n")
