@@ -299,7 +299,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "STYLES": [lambda _request: static("training/admin.css")],
-    "DASHBOARD_CALLBACK": "training.admin.start_page.start_page",
+    "DASHBOARD_CALLBACK": "predictions.start_page.start_page",
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.604)",

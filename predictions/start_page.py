@@ -1,0 +1,215 @@
+"""The start page: what waits, whether all is well, and the next step. Readable in three seconds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from predictions.admin import with_known_criticality
+from training.admin.bands import in_band
+from training.admin.figures import TARGET_WORDS
+from training.admin.labels import age, duration
+from training.admin.sessions import newly_approved_in_words
+from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+
+GOOD, WATCH, BAD = "good", "watch", "bad"
+SESSION_TONES = {
+    TrainingSession.Status.FAILED: BAD,
+    TrainingSession.Status.CANCELLED: WATCH,
+    TrainingSession.Status.SUCCEEDED: GOOD,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One fact about the health of the loop, and the page behind it."""
+
+    title: str
+    value: str
+    detail: str = ""
+    url: str
+    tone: str = GOOD
+    word: str = ""  # what the tone's colour says
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What a new installation still needs."""
+
+    title: str
+    text: str
+    is_done: bool
+    url: str = ""
+    button: str = ""
+
+
+def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """unfold's DASHBOARD_CALLBACK: the context of templates/admin/index.html."""
+    may = request.user.has_perm
+    version = ModelVersion.objects.active()
+    context["waiting"] = _waiting() if may("training.view_anomaly") else None
+    context["cards"] = [card for permission, card in _cards(version) if may(permission)]
+    context["scores"] = _scores(version) if may("training.view_modelversion") else []
+    context["training"] = _training() if may("training.train_models") else None
+    context["steps"] = [] if version or ModelVersion.objects.exists() else _first_steps()
+    return context
+
+
+def _waiting() -> dict[str, Any]:
+    pending = with_known_criticality(Anomaly.objects.pending())
+    url = reverse("admin:training_anomaly_changelist") + "?status__exact=pending"
+    count = pending.count()
+    critical = pending.filter(in_band("critical", "known_criticality")).count() if count else 0
+    return {
+        "count": count,
+        "words": ngettext("anomaly to review", "anomalies to review", count),
+        "critical": critical,
+        "critical_words": ngettext("%(count)s of them critical", "%(count)s of them critical", critical)
+        % {"count": number_format(critical)},
+        "url": url,
+        "critical_url": f"{url}&known_band=critical",
+    }
+
+
+def _cards(version: ModelVersion | None) -> Iterator[tuple[str, Card]]:
+    yield "training.view_modelversion", _version_card(version)
+    yield "training.view_trainingsession", _session_card(_last_session())
+    yield "training.view_backup", _backup_card(Backup.objects.available().first())
+
+
+def _last_session() -> TrainingSession | None:
+    return TrainingSession.objects.exclude(status=TrainingSession.Status.SKIPPED).first()
+
+
+def _version_card(version: ModelVersion | None) -> Card:
+    title = _("Active model")
+    if version is None:
+        return Card(
+            title=title,
+            value=_("none"),
+            detail=_("Nothing is suggested until a version is active."),
+            url=reverse("admin:training_modelversion_changelist"),
+            tone=BAD,
+            word=_("to do"),
+        )
+    since = Activation.objects.filter(version=version).values_list("activated_at", flat=True).first()
+    return Card(
+        title=title,
+        value=str(version),
+        detail=_("trained %(trained)s on %(rows)s records, active since %(since)s")
+        % {
+            "trained": age(version.created_at),
+            "rows": number_format(version.dataset_rows, force_grouping=True),
+            "since": age(since),
+        },
+        url=reverse("admin:training_modelversion_change", args=[version.pk]),
+        tone=BAD if version.verification_error else GOOD,
+        word=_("damaged") if version.verification_error else _("serves"),
+    )
+
+
+def _session_card(session: TrainingSession | None) -> Card:
+    title = _("Last training")
+    if session is None:
+        url = reverse("admin:training_trainingsession_changelist")
+        return Card(title=title, value=_("never"), url=url, tone=WATCH, word=_("to do"))
+    if session.is_active:
+        detail = f"{session.get_step_display()}, {session.progress} %"
+    else:
+        detail = session.reason or _("in %(duration)s") % {"duration": duration(session.seconds)}
+    return Card(
+        title=title,
+        value=age(session.finished_at or session.queued_at),
+        detail=detail,
+        url=reverse("admin:training_trainingsession_change", args=[session.pk]),
+        tone=SESSION_TONES.get(TrainingSession.Status(session.status), WATCH),
+        word=session.get_status_display(),
+    )
+
+
+def _backup_card(backup: Backup | None) -> Card:
+    title = _("Last backup")
+    if backup is None:
+        url = reverse("admin:training_backup_changelist")
+        return Card(title=title, value=_("never"), url=url, tone=WATCH, word=_("to do"))
+    is_verified = backup.verified_at is not None
+    return Card(
+        title=title,
+        value=age(backup.created_at),
+        detail=backup.verification_error
+        or _("%(count)s records, %(size)s; verified %(verified)s")
+        % {
+            "count": number_format(backup.record_count, force_grouping=True),
+            "size": filesizeformat(backup.size_bytes),
+            "verified": age(backup.verified_at),
+        },
+        url=reverse("admin:training_backup_change", args=[backup.pk]),
+        tone=BAD if backup.verification_error else GOOD if is_verified else WATCH,
+        word=_("damaged")
+        if backup.verification_error
+        else _("verified")
+        if is_verified
+        else _("not verified"),
+    )
+
+
+def _scores(version: ModelVersion | None) -> list[dict[str, str | Promise]]:
+    """Per score the held-out MAE, and the dummy's beside it."""
+    metrics = version.metrics if version else {}
+    model, dummy = metrics.get("model") or {}, metrics.get("dummy") or {}
+    return [
+        {"name": word, "mae": _figure(model[target]), "dummy": _figure(dummy.get(target) or {})}
+        for target, word in TARGET_WORDS.items()
+        if target in model
+    ]
+
+
+def _figure(measured: dict[str, float | None]) -> str:
+    value = measured.get("mae")
+    return "–" if value is None else number_format(value, 2)
+
+
+def _training() -> dict[str, Any]:
+    running = TrainingSession.objects.active().first()
+    return {
+        "sentence": newly_approved_in_words(),
+        "running": running,
+        "url": reverse("admin:training_trainingsession_change", args=[running.pk])
+        if running
+        else reverse("admin:training_trainingsession_train_now"),
+    }
+
+
+def _first_steps() -> list[Step]:
+    anomalies = Anomaly.objects.all()
+    list_url = reverse("admin:training_anomaly_changelist")
+    return [
+        Step(
+            title=_("Import"),
+            text=_("Scored anomalies from CSV or Excel: python manage.py import_anomalies FILE…"),
+            is_done=anomalies.approved().exists(),
+            url=list_url,
+            button=_("Anomalies"),
+        ),
+        Step(
+            title=_("Train"),
+            text=_("Seconds to minutes; a backup is made first and the result is measured."),
+            is_done=False,
+            url=reverse("admin:training_trainingsession_train_now"),
+            button=_("Train now"),
+        ),
+        Step(
+            title=_("Review"),
+            text=_("The model suggests scores for new reports; an expert approves or corrects them."),
+            is_done=False,
+            url=f"{list_url}?status__exact=pending",
+            button=_("Review"),
+        ),
+    ]

@@ -1,0 +1,282 @@
+"""Anomalies: read what was reported, give or correct scores, approve, reject, reopen.
+
+Every change of a score or status goes through `training.review`, so history, reviewer and time are right.
+"""
+
+from typing import Any, NoReturn
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.formats import number_format
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from import_export.admin import ExportMixin
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import AllValuesCheckboxFilter, ChoicesCheckboxFilter, RangeDateFilter
+from unfold.contrib.import_export.forms import ExportForm
+from unfold.dataclasses import UnfoldAction
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from training import review
+from training.admin import bands
+from training.admin.base import person, refusals_as_messages
+from training.admin.export import FORMATS, AnomalyResource
+from training.admin.filters import BandFilter
+from training.admin.history import ChangesInWords
+from training.ml.records import SCORE_COLUMNS
+from training.models import Anomaly
+
+APPROVE, REJECT, REOPEN = "_approve", "_reject", "_reopen"  # the buttons of the form
+_APPROVE = (APPROVE, gettext_lazy("Approve"), "check")
+_REJECT = (REJECT, gettext_lazy("Reject"), "close")
+_REOPEN = (REOPEN, gettext_lazy("Reopen"), "undo")
+BUTTONS = {
+    Anomaly.Status.PENDING: (_APPROVE, _REJECT),
+    Anomaly.Status.APPROVED: (_REJECT, _REOPEN),
+    Anomaly.Status.REJECTED: (_APPROVE, _REOPEN),
+}
+STATUS_COLOURS = {"pending": "warning", "approved": "success", "rejected": "danger"}
+REPORTED = (
+    "anomaly_id",
+    "description",
+    "equipment_id",
+    "equipment_name",
+    "system",
+    "section",
+    "detected_at",
+)
+
+
+class ReviewForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
+    """The three scores and the reason of their change."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("reason"),
+        required=False,
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Kept in the history, beside the old and the new scores."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        for column in set(SCORE_COLUMNS) & cleaned.keys():
+            if cleaned[column] is not None:
+                continue
+            if APPROVE in self.data:
+                self.add_error(column, _("An approved anomaly needs all three scores."))
+            elif self.initial.get(column) is not None:
+                self.add_error(column, _("A score cannot be taken back: reject or reopen the anomaly."))
+        return cleaned
+
+    @property
+    def changed_scores(self) -> dict[str, float]:
+        return {name: self.cleaned_data[name] for name in self.changed_data if name in SCORE_COLUMNS}
+
+
+@admin.register(Anomaly)
+class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]  # all three carry no types
+    resource_classes = [AnomalyResource]
+    formats = FORMATS
+    export_form_class = ExportForm
+
+    list_display = (
+        "report",
+        "equipment",
+        "section",
+        "detected_at",
+        "scores",
+        "criticality_badge",
+        "status_badge",
+    )
+    list_display_links = ("report",)
+    list_filter = (
+        ("status", ChoicesCheckboxFilter),
+        BandFilter,
+        ("source", ChoicesCheckboxFilter),
+        ("section", AllValuesCheckboxFilter),
+        ("detected_at", RangeDateFilter),
+    )
+    list_filter_submit = True
+    list_per_page = 50
+    list_fullwidth = True
+    search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
+    actions = ("approve_selected", "reject_selected", "reopen_selected")
+    object_history_list_template = "admin/training/anomaly_history.html"
+    history_list_per_page = 25
+
+    # --- Who may what --------------------------------------------------------------------------
+
+    def has_review_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("training.review_anomaly")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_review_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Nobody: a report that is wrong is rejected, and its history stays."""
+        return False
+
+    def get_historical_record_context_helper(
+        self, request: HttpRequest, historical_record: Any
+    ) -> ChangesInWords:
+        return ChangesInWords(self.model, historical_record)
+
+    def history_form_view(self, request: HttpRequest, *args: object, **kwargs: object) -> NoReturn:
+        """simple_history's way to write an old state back past the review: closed."""
+        raise Http404
+
+    # --- The list ------------------------------------------------------------------------------
+
+    @display(description=gettext_lazy("report"), ordering="anomaly_id", header=True)
+    def report(self, anomaly: Anomaly) -> list[str]:
+        return [Truncator(anomaly.description).chars(90), anomaly.anomaly_id]
+
+    @display(description=gettext_lazy("equipment"), ordering="equipment_name")
+    def equipment(self, anomaly: Anomaly) -> str:
+        return anomaly.equipment_name.strip() or anomaly.equipment_id
+
+    @display(description=gettext_lazy("availability · fiability · safety"))
+    def scores(self, anomaly: Anomaly) -> str:
+        return " · ".join("–" if s is None else number_format(s) for s in anomaly.scores.values())
+
+    @display(description=gettext_lazy("criticality"), ordering="criticality", label=bands.COLOURS)
+    def criticality_badge(self, anomaly: Anomaly) -> tuple[str, str] | None:
+        return bands.badge(anomaly.criticality)
+
+    @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
+    def status_badge(self, anomaly: Anomaly) -> tuple[str, str]:
+        return anomaly.status, anomaly.get_status_display()
+
+    @admin.action(description=gettext_lazy("Approve the selected anomalies"), permissions=["review"])
+    def approve_selected(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> None:
+        selected = list(queryset)
+        changed = review.approve(anomalies=selected, user=person(request))
+        done = ngettext("%(count)d anomaly approved.", "%(count)d anomalies approved.", changed)
+        left = sum(not anomaly.is_scored for anomaly in selected)
+        messages.success(request, done % {"count": changed})
+        if left:
+            missing = ngettext(
+                "%(count)d was left: a score is missing. Open it and give its scores.",
+                "%(count)d were left: scores are missing. Open them and give their scores.",
+                left,
+            )
+            messages.warning(request, missing % {"count": left})
+
+    @admin.action(description=gettext_lazy("Reject the selected anomalies"), permissions=["review"])
+    def reject_selected(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> None:
+        changed = review.reject(anomalies=queryset, user=person(request))
+        done = ngettext("%(count)d anomaly rejected.", "%(count)d anomalies rejected.", changed)
+        messages.success(request, done % {"count": changed})
+
+    @admin.action(description=gettext_lazy("Reopen the selected anomalies"), permissions=["review"])
+    def reopen_selected(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> None:
+        changed = review.reopen(anomalies=queryset, user=person(request))
+        done = ngettext(
+            "%(count)d anomaly is back in the review queue.",
+            "%(count)d anomalies are back in the review queue.",
+            changed,
+        )
+        messages.success(request, done % {"count": changed})
+
+    # --- One anomaly ---------------------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: Anomaly | None = None) -> list[tuple[Any, Any]]:
+        if obj is None:
+            return [(None, {"fields": REPORTED})]
+        review_fields: tuple[object, ...] = (SCORE_COLUMNS,)
+        if self.has_review_permission(request):
+            review_fields += ("reason",)
+        return [
+            (
+                gettext_lazy("Report"),
+                {
+                    "fields": (
+                        "description",
+                        ("equipment_name", "equipment_id"),
+                        ("system", "section"),
+                        ("detected_at", "anomaly_id", "source"),
+                    )
+                },
+            ),
+            (
+                gettext_lazy("Review"),
+                {
+                    "fields": (
+                        *review_fields,
+                        ("criticality_badge", "status_badge"),
+                        ("reviewed_by", "reviewed_at"),
+                    )
+                },
+            ),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Anomaly | None = None) -> tuple[str, ...]:
+        """What was reported stays as it was reported."""
+        if obj is None:
+            return ()
+        return (*REPORTED, "source", "criticality_badge", "status_badge", "reviewed_by", "reviewed_at")
+
+    def get_form(
+        self, request: HttpRequest, obj: Anomaly | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is not None and self.has_review_permission(request):
+            kwargs["form"] = ReviewForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        buttons = {"show_save_and_continue": False, "show_save_and_add_another": object_id is None}
+        return super().changeform_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
+
+    def get_actions_submit_line(self, request: HttpRequest, object_id: object) -> list[UnfoldAction]:
+        """The buttons beside Save: what the anomaly's status allows."""
+        anomaly = self.get_object(request, str(object_id))
+        if anomaly is None or not self.has_review_permission(request):
+            return []
+        return [
+            UnfoldAction(action_name=name, description=label, icon=icon, method=None, path="")
+            for name, label, icon in BUTTONS[anomaly.status]
+        ]
+
+    def save_model(self, request: HttpRequest, obj: Anomaly, form: Any, change: bool) -> None:
+        if not change:
+            obj.source = Anomaly.Source.ADMIN
+            obj.save()
+            return
+        with refusals_as_messages(request):
+            messages.success(request, _review(request, obj, form))
+
+    def response_change(self, request: HttpRequest, obj: Anomaly) -> HttpResponse:
+        """Back to the list; what happened was said already."""
+        return self.response_post_save_change(request, obj)
+
+
+def _review(request: HttpRequest, anomaly: Anomaly, form: ReviewForm) -> str:
+    """Call the verb of the button that was pressed; what it did, in a sentence.
+
+    Only the scores that were typed are passed on: a colleague's of a moment ago are not written back.
+    """
+    scores, reason, user = form.changed_scores, form.cleaned_data["reason"], person(request)
+    if APPROVE in request.POST:
+        review.approve(anomalies=[anomaly], scores=scores, user=user, reason=reason)
+        return _("%(anomaly)s is approved.") % {"anomaly": anomaly}
+    if scores or not {REJECT, REOPEN} & request.POST.keys():
+        review.correct(anomaly=anomaly, scores=scores, user=user, reason=reason)
+    if REJECT in request.POST:
+        review.reject(anomalies=[anomaly], user=user, reason=reason)
+        return _("%(anomaly)s is rejected: no model will learn from it.") % {"anomaly": anomaly}
+    if REOPEN in request.POST:
+        review.reopen(anomalies=[anomaly], user=user, reason=reason)
+        return _("%(anomaly)s is back in the review queue.") % {"anomaly": anomaly}
+    return _("The scores of %(anomaly)s are corrected.") % {"anomaly": anomaly}

@@ -1,0 +1,251 @@
+"""Backups: back up now, verify, restore, and take old ones away."""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
+from unfold.dataclasses import UnfoldAction
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from training import backups
+from training.admin import labels
+from training.admin.base import (
+    Confirmation,
+    ReadOnlyAdmin,
+    confirmed,
+    existing,
+    person,
+    refusals_as_messages,
+)
+from training.admin.versions import switch_in_words
+from training.models import Backup
+
+STATE_COLOURS = {"verified": "success", "damaged": "danger", "unverified": "warning", "pruned": "default"}
+LIST = "admin:training_backup_changelist"
+
+
+@admin.register(Backup)
+class BackupAdmin(ReadOnlyAdmin):
+    list_display = ("name", "state", "kind", "created_at", "record_count", "model_version", "size")
+    list_select_related = ("model_version",)
+    list_filter = (("kind", ChoicesCheckboxFilter), ("created_at", RangeDateFilter))
+    list_filter_submit = True
+    search_fields = ("name",)
+    actions = ("verify_selected",)
+    actions_list = ("back_up_now", "prune")
+    actions_detail = ("restore", "verify")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("state", "kind"),
+                    ("created_at", "created_by"),
+                    ("record_count", "model_version"),
+                    ("size", "path"),
+                    ("verified_at", "pruned_at"),
+                    "verification_error",
+                    "digest",
+                )
+            },
+        ),
+    )
+
+    @display(description=gettext_lazy("state"), label=STATE_COLOURS)
+    def state(self, backup: Backup) -> tuple[str, str]:
+        if backup.pruned_at is not None:
+            return "pruned", _("files removed")
+        if backup.verification_error:
+            return "damaged", _("damaged")
+        if backup.verified_at is None:
+            return "unverified", _("not verified")
+        return "verified", _("verified %(age)s") % {"age": labels.age(backup.verified_at)}
+
+    @display(description=gettext_lazy("size"), ordering="size_bytes")
+    def size(self, backup: Backup) -> str:
+        return filesizeformat(backup.size_bytes)
+
+    # --- Back up -------------------------------------------------------------------------------
+
+    def has_backup_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("training.add_backup")
+
+    @action(
+        description=gettext_lazy("Back up now"),
+        permissions=["backup"],
+        icon="save",
+        variant=ActionVariant.PRIMARY,
+    )
+    def back_up_now(self, request: HttpRequest) -> HttpResponse:
+        def ask() -> Confirmation:
+            return Confirmation(
+                title=_("Back up now?"),
+                changes=[_("The active model and all approved records are kept together, and read back.")],
+                button=_("Back up now"),
+            )
+
+        def act() -> str:
+            backup = backups.create_backup(kind=Backup.Kind.MANUAL, user=person(request))
+            return _("%(backup)s is made: %(count)d records, %(size)s.") % {
+                "backup": backup,
+                "count": backup.record_count,
+                "size": filesizeformat(backup.size_bytes),
+            }
+
+        return confirmed(request, admin=self, ask=ask, act=act, then=reverse(LIST))
+
+    # --- Verify --------------------------------------------------------------------------------
+
+    @admin.action(description=gettext_lazy("Verify the selected backups"), permissions=["backup"])
+    def verify_selected(self, request: HttpRequest, queryset: "QuerySet[Backup]") -> None:
+        for backup in queryset:
+            with refusals_as_messages(request):
+                messages.success(request, _verify(backup))
+
+    @action(description=gettext_lazy("Verify"), permissions=["backup"], icon="verified")
+    def verify(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        backup = existing(self, request, object_id)
+
+        def ask() -> Confirmation:
+            return Confirmation(
+                title=_("Verify %(backup)s?") % {"backup": backup},
+                changes=[_("Every file and every record is read back, and the models predict once.")],
+                button=_("Verify"),
+            )
+
+        return confirmed(request, admin=self, ask=ask, act=lambda: _verify(backup), then=_page_of(backup))
+
+    # --- Restore -------------------------------------------------------------------------------
+
+    def has_restore_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("training.restore_backup")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: object) -> list[UnfoldAction]:
+        backup = self.get_object(request, str(object_id))
+        allowed: list[UnfoldAction] = super().get_actions_detail(request, object_id)
+        return [] if backup is None or backup.pruned_at else allowed
+
+    @action(
+        description=gettext_lazy("Restore"),
+        permissions=["restore"],
+        icon="settings_backup_restore",
+        variant=ActionVariant.DANGER,
+    )
+    def restore(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        backup = existing(self, request, object_id)
+
+        def act() -> str:
+            result = backups.restore_backup(backup=backup, user=person(request))
+            return _("Restored from %(backup)s. The present was kept as %(safety)s.") % {
+                "backup": backup,
+                "safety": result.safety_backup,
+            }
+
+        return confirmed(
+            request, admin=self, ask=lambda: _before_restore(backup), act=act, then=_page_of(backup)
+        )
+
+    # --- Retention -----------------------------------------------------------------------------
+
+    def has_prune_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("training.delete_backup")
+
+    @action(
+        description=gettext_lazy("Remove old backups"),
+        permissions=["prune"],
+        icon="auto_delete",
+        url_path="prune",
+    )
+    def prune(self, request: HttpRequest) -> HttpResponse:
+        def act() -> str:
+            count = len(backups.prune_backups())
+            removed = ngettext(
+                "The files of %(count)d backup are removed.",
+                "The files of %(count)d backups are removed.",
+                count,
+            )
+            return removed % {"count": count}
+
+        return confirmed(request, admin=self, ask=_before_pruning, act=act, then=reverse(LIST))
+
+
+def _page_of(backup: Backup) -> str:
+    return reverse("admin:training_backup_change", args=[backup.pk])
+
+
+def _verify(backup: Backup) -> str:
+    backups.verify_backup(backup=backup)
+    return _("%(backup)s is sound.") % {"backup": backup}
+
+
+def _before_restore(backup: Backup) -> Confirmation:
+    preview = backups.preview_restore(backup=backup)
+    sentences = [
+        (
+            preview.records_to_pending,
+            ngettext(
+                "%(count)d record goes back to the review queue: the backup does not hold it.",
+                "%(count)d records go back to the review queue: the backup does not hold them.",
+                preview.records_to_pending,
+            ),
+        ),
+        (
+            preview.scores_changed,
+            ngettext(
+                "%(count)d record gets its earlier scores back.",
+                "%(count)d records get their earlier scores back.",
+                preview.scores_changed,
+            ),
+        ),
+        (
+            preview.records_reapproved,
+            ngettext(
+                "%(count)d record is approved again.",
+                "%(count)d records are approved again.",
+                preview.records_reapproved,
+            ),
+        ),
+        (
+            preview.records_recreated,
+            ngettext(
+                "%(count)d record that is gone is created again.",
+                "%(count)d records that are gone are created again.",
+                preview.records_recreated,
+            ),
+        ),
+    ]
+    changes = [words % {"count": count} for count, words in sentences if count]
+    return Confirmation(
+        title=_("Restore %(backup)s?") % {"backup": backup},
+        changes=[
+            switch_in_words(preview.version_from, preview.version_to),
+            *(changes or [_("The records stay as they are.")]),
+        ],
+        way_back=_(
+            "A backup of the present is made first: restoring it is the way back. Nothing is deleted."
+        ),
+        button=_("Restore"),
+        is_destructive=True,
+    )
+
+
+def _before_pruning() -> Confirmation:
+    prunable = backups.prunable_backups()
+    return Confirmation(
+        title=_("Remove old backups?"),
+        changes=[
+            _("The files of %(backup)s (%(kind)s, %(size)s) are removed.")
+            % {"backup": b, "kind": b.get_kind_display(), "size": filesizeformat(b.size_bytes)}
+            for b in prunable
+        ]
+        or [_("Nothing to remove: there are not more backups than are kept.")],
+        way_back=_("There is no way back for these; the newest backups stay.") if prunable else "",
+        button=_("Remove"),
+        is_possible=bool(prunable),
+        is_destructive=True,
+    )

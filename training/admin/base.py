@@ -1,0 +1,109 @@
+"""What the admin's pages share: read-only lists, one confirmation page, refusals as messages."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+
+from training.errors import NothingApprovedError, SessionActiveError, TrainingError
+
+Text = str | Promise
+
+# The domain's errors speak English; these have no details, so the page can say them in its own language.
+REFUSALS: dict[type[TrainingError], Text] = {
+    SessionActiveError: _("A training session is queued or running. Wait for its end, or cancel it."),
+    NothingApprovedError: _("There is no approved anomaly to train on. Approve some first."),
+}
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
+    """Rows that only the product itself writes."""
+
+    list_filter_sheet = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmation:
+    """What a person reads before something changes: what will change, and what the way back is."""
+
+    title: Text
+    changes: Sequence[Text]
+    button: Text
+    way_back: Text = ""
+    is_possible: bool = True
+    is_destructive: bool = False
+
+
+def person(request: HttpRequest) -> User:
+    """The user of an admin page, who is always logged in."""
+    assert isinstance(request.user, User)  # noqa: S101 — narrows the type; admin_view let nobody else in
+    return request.user
+
+
+@contextmanager
+def refusals_as_messages(request: HttpRequest) -> Iterator[None]:
+    """What the domain refuses is said on the next page; nothing was changed then."""
+    try:
+        yield
+    except TrainingError as error:
+        messages.error(request, str(REFUSALS.get(type(error), error)))
+
+
+def confirmed(
+    request: HttpRequest,
+    *,
+    admin: ModelAdmin,
+    ask: Callable[[], Confirmation],
+    act: Callable[[], str],
+    then: str,
+    level: int = messages.SUCCESS,
+) -> HttpResponse:
+    """GET asks on a page of its own; POST acts, shows the sentence that `act` answers, and goes to `then`.
+
+    What `ask` or `act` refuse by a TrainingError becomes a message.
+    """
+    with refusals_as_messages(request):
+        if request.method != "POST":
+            return _confirmation_page(request, admin, ask(), then)
+        messages.add_message(request, level, act())
+    return HttpResponseRedirect(then)
+
+
+def _confirmation_page(
+    request: HttpRequest, admin: ModelAdmin, confirmation: Confirmation, cancel_url: str
+) -> TemplateResponse:
+    context: dict[str, Any] = {
+        **admin.admin_site.each_context(request),
+        "title": confirmation.title,
+        "opts": admin.opts,
+        "confirmation": confirmation,
+        "cancel_url": cancel_url,
+    }
+    return TemplateResponse(request, "admin/training/confirmation.html", context)
+
+
+def existing(admin: ModelAdmin, request: HttpRequest, object_id: str) -> Any:
+    """The row that the address names, among those that the user may see; 404 for any other address."""
+    row = admin.get_object(request, unquote(object_id))
+    if row is None or not admin.has_view_permission(request, row):
+        raise Http404
+    return row

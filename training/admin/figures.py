@@ -1,0 +1,70 @@
+"""A version's held-out figures, laid out for reading: per score, the model beside champion and dummy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from training.ml.records import TARGETS
+from training.models import ModelVersion
+
+TARGET_WORDS: dict[str, Promise] = {
+    "availability": _("availability"),
+    "fiability": _("fiability"),
+    "process_safety": _("process safety"),
+}
+# The few that decide come first; the others are folded.
+DECIDING: dict[str, Promise | str] = {
+    "mae": _("MAE"),
+    "recall_ge_4": _("recall of scores ≥ 4"),
+    "precision_ge_4": _("precision of scores ≥ 4"),
+}
+FOLDED: dict[str, Promise | str] = {
+    "macro_mae": _("macro-averaged MAE"),
+    "quadratic_weighted_kappa": _("quadratic weighted kappa"),
+    "rmse": _("RMSE"),
+    "r2": _("R²"),
+    "exact": _("exact"),
+    "within_0.5": _("within 0.5"),
+    "within_1": _("within 1"),
+}
+
+
+def figures_of(version: ModelVersion) -> dict[str, Any]:
+    """What version_figures.html shows; empty when nothing was held out."""
+    measured = version.metrics.get("model") or {}
+    if not measured:
+        return {}
+    champions = version.comparison.get("champion") or {}
+    dummies = version.metrics.get("dummy") or {}
+    return {
+        "rows": version.metrics.get("rows"),
+        "sentence": version.comparison.get("sentence", ""),
+        "targets": [
+            _target(target, measured[target], dummies.get(target) or {}, champions.get(target))
+            for target in TARGETS
+            if target in measured
+        ],
+    }
+
+
+def _target(
+    target: str, model: Mapping[str, Any], dummy: Mapping[str, Any], champion_mae: float | None
+) -> dict[str, Any]:
+    champion = {"mae": champion_mae}
+    return {
+        "name": TARGET_WORDS[target],
+        "deciding": [_row(name, word, model, champion, dummy) for name, word in DECIDING.items()],
+        "folded": [_row(name, word, model, {}, dummy) for name, word in FOLDED.items()],
+        "confusion": model.get("confusion_matrix"),
+    }
+
+
+def _row(name: str, word: Promise | str, *columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {"word": word, "values": [_figure(column.get(name)) for column in columns]}
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else number_format(value, 3)

@@ -1,0 +1,27 @@
+"""Filters of the lists."""
+
+from django.contrib.admin import ModelAdmin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import DropdownFilter
+
+from training.admin.bands import WORDS, in_band
+from training.models import Anomaly
+
+
+class BandFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
+    """By the band of the reviewed criticality."""
+
+    title = _("criticality")
+    parameter_name = "band"
+    field = "criticality"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Anomaly]"
+    ) -> list[tuple[str, str | Promise]]:
+        return list(WORDS.items())
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
+        return queryset.filter(in_band(self.value(), self.field)) if self.value() in WORDS else queryset

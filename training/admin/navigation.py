@@ -1,0 +1,95 @@
+"""The side bar: the places that the user may see, in the order of the loop."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from training.models import Anomaly
+
+# title, icon, name of the admin page, permission to see it
+Place = tuple[Promise, str, str, str]
+GROUPS: list[tuple[Promise | None, list[Place]]] = [
+    (
+        None,
+        [
+            (_("Start"), "home", "index", ""),
+            (_("Anomalies"), "report", "training_anomaly_changelist", "training.view_anomaly"),
+            (
+                _("Predictions"),
+                "psychology",
+                "predictions_prediction_changelist",
+                "predictions.view_prediction",
+            ),
+        ],
+    ),
+    (
+        _("Models"),
+        [
+            (
+                _("Training sessions"),
+                "model_training",
+                "training_trainingsession_changelist",
+                "training.view_trainingsession",
+            ),
+            (
+                _("Model versions"),
+                "deployed_code",
+                "training_modelversion_changelist",
+                "training.view_modelversion",
+            ),
+            (_("Activations"), "timeline", "training_activation_changelist", "training.view_activation"),
+            (_("Backups"), "backup", "training_backup_changelist", "training.view_backup"),
+        ],
+    ),
+    (
+        _("Queue"),
+        [
+            (
+                _("Training schedule"),
+                "schedule",
+                "django_q_schedule_changelist",
+                "django_q.view_schedule",
+            ),
+            (_("Waiting tasks"), "hourglass_empty", "django_q_ormq_changelist", "django_q.view_ormq"),
+            (_("Finished tasks"), "task_alt", "django_q_success_changelist", "django_q.view_success"),
+            (_("Failed tasks"), "error", "django_q_failure_changelist", "django_q.view_failure"),
+        ],
+    ),
+    (
+        _("People"),
+        [
+            (_("Users"), "person", "auth_user_changelist", "auth.view_user"),
+            (_("Groups"), "group", "auth_group_changelist", "auth.view_group"),
+            (_("API tokens"), "key", "authtoken_tokenproxy_changelist", "authtoken.view_tokenproxy"),
+            (_("Failed logins"), "lock", "axes_accessattempt_changelist", "axes.view_accessattempt"),
+        ],
+    ),
+]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """unfold's groups of links, without those that the user may not follow."""
+    groups = [
+        {
+            "title": title,
+            "items": [_item(place) for place in places if not place[3] or request.user.has_perm(place[3])],
+        }
+        for title, places in GROUPS
+    ]
+    return [group for group in groups if group["items"]]
+
+
+def _item(place: Place) -> dict[str, Any]:
+    title, icon, view, _permission = place
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse(f"admin:{view}")}
+    if view == "training_anomaly_changelist":
+        return item | _pending_badge()
+    return item
+
+
+def _pending_badge() -> dict[str, Any]:
+    waiting = Anomaly.objects.pending().count()
+    return {"badge": str(waiting), "badge_variant": "warning"} if waiting else {}

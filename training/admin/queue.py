@@ -1,0 +1,52 @@
+"""The queue's own tables, to look at."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy
+from django_q import admin as _registered_first  # noqa: F401 — registers what is replaced here
+from django_q.models import Failure, OrmQ, Schedule, Success, Task
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+
+from training.admin import labels
+from training.admin.base import ReadOnlyAdmin
+
+# django-q's own pages let staff resubmit, edit and schedule any function by name.
+admin.site.unregister([Failure, OrmQ, Schedule, Success])
+
+
+class TaskAdmin(ReadOnlyAdmin):
+    list_display = ("name", "func", "started", "duration")
+    list_filter = (("started", RangeDateTimeFilter),)
+    list_filter_submit = True
+    search_fields = ("name", "func")
+    fields = ("name", "func", "args", "result", ("started", "stopped", "duration"), "cluster")
+
+    @display(description=gettext_lazy("duration"))
+    def duration(self, task: Task) -> str:
+        return labels.duration(task.time_taken())
+
+
+@admin.register(Success)
+class SuccessAdmin(TaskAdmin):
+    """Messages that the worker has taken and finished."""
+
+
+@admin.register(Failure)
+class FailureAdmin(TaskAdmin):
+    """Messages whose function raised an error."""
+
+
+@admin.register(OrmQ)
+class WaitingAdmin(ReadOnlyAdmin):
+    """Messages that no worker has finished yet."""
+
+    list_display = ("task_name", "function", "lock")
+    fields = ("task_name", "function", "lock", "key")
+
+    @display(description=gettext_lazy("name"))
+    def task_name(self, message: OrmQ) -> str:
+        return str(message.name())
+
+    @display(description=gettext_lazy("function"))
+    def function(self, message: OrmQ) -> str:
+        return str(message.func())

@@ -1,0 +1,203 @@
+"""Training sessions: what runs, how far it is, why it failed; train now, cancel."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
+from unfold.dataclasses import UnfoldAction
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from training import schedules, sessions
+from training.admin import labels
+from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
+from training.models import TrainingSession
+
+STATUS_COLOURS = {
+    "queued": "info",
+    "running": "info",
+    "succeeded": "success",
+    "failed": "danger",
+    "cancelled": "warning",
+    "skipped": "default",
+}
+LIST = "admin:training_trainingsession_changelist"
+
+
+@admin.register(TrainingSession)
+class TrainingSessionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "number",
+        "status_badge",
+        "trigger",
+        "requested_by",
+        "queued_at",
+        "duration",
+        "records",
+        "model_version",
+        "reason",
+    )
+    list_select_related = ("requested_by", "model_version")
+    list_filter = (
+        ("status", ChoicesCheckboxFilter),
+        ("trigger", ChoicesCheckboxFilter),
+        ("queued_at", RangeDateFilter),
+    )
+    list_filter_submit = True
+    search_fields = ("reason", "requested_by__username")
+    actions_list = ("train_now",)
+    actions_detail = ("cancel",)
+    change_form_outer_before_template = "admin/training/session_progress.html"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("status_badge", "duration", "attempts"),
+                    "reason",
+                    ("trigger", "requested_by"),
+                    ("model_version", "backup"),
+                )
+            },
+        ),
+        (
+            gettext_lazy("Records"),
+            {"fields": (("records_received", "records_created", "records_updated", "records_unchanged"),)},
+        ),
+        (
+            gettext_lazy("Times"),
+            {"fields": (("queued_at", "started_at"), ("heartbeat_at", "finished_at"))},
+        ),
+    )
+
+    @display(description=gettext_lazy("session"), ordering="id")
+    def number(self, session: TrainingSession) -> str:
+        return str(session)
+
+    @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
+    def status_badge(self, session: TrainingSession) -> tuple[str, str]:
+        if session.status == TrainingSession.Status.RUNNING:
+            return session.status, f"{session.get_status_display()} {session.progress} %"
+        return session.status, session.get_status_display()
+
+    @display(description=gettext_lazy("duration"))
+    def duration(self, session: TrainingSession) -> str:
+        return labels.duration(session.seconds)
+
+    @display(description=gettext_lazy("records"))
+    def records(self, session: TrainingSession) -> str:
+        if not session.records_received:
+            return _("what was approved")
+        return _("%(created)d new, %(updated)d changed, %(unchanged)d unchanged") % {
+            "created": session.records_created,
+            "updated": session.records_updated,
+            "unchanged": session.records_unchanged,
+        }
+
+    # --- Train now -----------------------------------------------------------------------------
+
+    def has_train_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("training.train_models")
+
+    @action(
+        description=gettext_lazy("Train now"),
+        permissions=["train"],
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+    )
+    def train_now(self, request: HttpRequest) -> HttpResponse:
+        def act() -> str:
+            session = sessions.start_session(trigger=TrainingSession.Trigger.ADMIN, user=person(request))
+            return _("Training %(session)s is queued.") % {"session": session}
+
+        return confirmed(request, admin=self, ask=_before_training, act=act, then=reverse(LIST))
+
+    # --- One session ---------------------------------------------------------------------------
+
+    def has_cancel_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("training.cancel_trainingsession")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: object) -> list[UnfoldAction]:
+        session = self.get_object(request, str(object_id))
+        allowed: list[UnfoldAction] = super().get_actions_detail(request, object_id)
+        return allowed if session is not None and session.is_active else []
+
+    @action(
+        description=gettext_lazy("Cancel the training"),
+        permissions=["cancel"],
+        icon="cancel",
+        variant=ActionVariant.DANGER,
+    )
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        session = existing(self, request, object_id)
+
+        def ask() -> Confirmation:
+            return Confirmation(
+                title=_("Cancel %(session)s?") % {"session": session},
+                changes=[
+                    _("The training stops within seconds; no model version comes of it."),
+                    _("The model that serves keeps serving, and all records are kept."),
+                ],
+                way_back=_("A new session can be started at any time."),
+                button=_("Cancel the training"),
+                is_destructive=True,
+            )
+
+        def act() -> str:
+            sessions.cancel_session(session=session, user=person(request))
+            return _("Training %(session)s is being cancelled.") % {"session": session}
+
+        then = reverse("admin:training_trainingsession_change", args=[session.pk])
+        return confirmed(request, admin=self, ask=ask, act=act, then=then)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        sessions.recover_sessions()
+        return super().changelist_view(request, extra_context)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        sessions.recover_sessions()
+        response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
+        session = self.get_object(request, object_id)
+        if session is not None and session.is_active:
+            response["Refresh"] = "3"  # seconds: follows the progress without a script
+        return response
+
+
+def newly_approved_in_words() -> str:
+    version = schedules.newest_trained()
+    count = schedules.newly_approved(version)
+    if version is None:
+        words = ngettext(
+            "%(count)d approved record, and no model yet.",
+            "%(count)d approved records, and no model yet.",
+            count,
+        )
+    else:
+        words = ngettext(
+            "%(count)d newly approved record since %(version)s.",
+            "%(count)d newly approved records since %(version)s.",
+            count,
+        )
+    return words % {"count": count, "version": version}
+
+
+def _before_training() -> Confirmation:
+    return Confirmation(
+        title=_("Train now?"),
+        changes=[
+            newly_approved_in_words(),
+            _("The active model and the records are backed up first."),
+            _("The new version is measured on held-out records; it serves once it is activated."),
+        ],
+        button=_("Train now"),
+    )
