@@ -144,7 +144,7 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         fresh = self.get_object()
         missing = [name for name, score in (fresh.scores | scores).items() if score is None]
         if not changed and missing:
-            raise serializers.ValidationError({"scores": {name: ["Not given yet."] for name in missing}})
+            raise serializers.ValidationError({"scores": {name: ["not given yet"] for name in missing}})
         return self._reviewed(fresh, changed)
 
     @extend_schema(responses=AnomalySerializer)

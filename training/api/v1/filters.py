@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
+from training.validation import text_problems
 
 MAX_SEARCH = 200  # characters
 MAX_TERMS = 10
@@ -34,6 +35,17 @@ class MomentFilter(django_filters.IsoDateTimeFilter):
     field_class = MomentField
 
 
+class NumberField(forms.DecimalField):
+    def clean(self, value: Any) -> Any:
+        if "_" in str(value):  # Python's own spelling of a number, nobody else's
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().clean(value)
+
+
+class NumberFilter(django_filters.NumberFilter):
+    field_class = NumberField
+
+
 def since(field: str) -> MomentFilter:
     return MomentFilter(
         field, lookup_expr="gte", label="At this moment or later, ISO 8601; UTC when it has no offset."
@@ -47,8 +59,8 @@ def until(field: str) -> MomentFilter:
 class AnomalyFilter(django_filters.FilterSet):
     status = django_filters.MultipleChoiceFilter(choices=Anomaly.Status.choices)
     source = django_filters.MultipleChoiceFilter(choices=Anomaly.Source.choices)
-    criticality_min = django_filters.NumberFilter("criticality", lookup_expr="gte", label="3 to 15")
-    criticality_max = django_filters.NumberFilter("criticality", lookup_expr="lte", label="3 to 15")
+    criticality_min = NumberFilter("criticality", lookup_expr="gte", label="3 to 15")
+    criticality_max = NumberFilter("criticality", lookup_expr="lte", label="3 to 15")
     detected_after = since("detected_at")
     detected_before = until("detected_at")
     created_after = since("created_at")
@@ -102,11 +114,12 @@ class BoundedSearchFilter(SearchFilter):
     search_description = "Words that must all occur."
 
     def get_search_terms(self, request: Request) -> list[str]:
-        if len(request.query_params.get(self.search_param, "")) > MAX_SEARCH:
-            raise ValidationError({self.search_param: [f"At most {MAX_SEARCH} characters."]})
+        text = request.query_params.get(self.search_param, "")
+        if problems := list(text_problems(text, limit=MAX_SEARCH, blank=True)):
+            raise ValidationError({self.search_param: problems})
         terms = super().get_search_terms(request)
         if len(terms) > MAX_TERMS:
-            raise ValidationError({self.search_param: [f"At most {MAX_TERMS} words."]})
+            raise ValidationError({self.search_param: [f"must be at most {MAX_TERMS} words"]})
         return terms
 
 
@@ -121,5 +134,6 @@ class StableOrderingFilter(OrderingFilter):
 def _order(model: type[Model], name: str) -> OrderBy:
     """`nulls_last` only where there can be any: it keeps PostgreSQL from using an index."""
     column = name.removeprefix("-")
-    nulls_last = getattr(model, column).field.null or None
+    field = getattr(model, column).field
+    nulls_last = field.null or field.generated or None
     return F(column).desc(nulls_last=nulls_last) if column != name else F(column).asc(nulls_last=nulls_last)
