@@ -7,13 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"ml", "errors", "apps"},
+    {"ml", "errors", "processes"},
     {"models"},
     {"datafiles", "frames", "artifacts", "sample"},
     {"records", "validation", "review", "versions", "backups", "sessions", "importing"},
     {"runner", "supervisor", "schedules"},
     {"tasks"},
-    {"admin", "api", "management", "checks"},
+    {"admin", "api", "management", "checks", "apps"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OURS = {"anomalyproject", "training", "predictions", "tests"}

@@ -26,7 +26,7 @@ from training.errors import (
     NoWorkerError,
     SessionActiveError,
 )
-from training.models import Anomaly, ModelVersion, TrainingSession
+from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
 from training.records import RecordCounts, ScoredReport, store_records
 
@@ -154,6 +154,16 @@ def beat(session_id: int, attempt: int) -> bool:
 def holds(session_id: int, attempt: int) -> bool:
     """Whether this attempt still holds the session."""
     return _held(session_id, attempt).exists()
+
+
+def has_ended(session_id: int, attempt: int) -> bool:
+    """Whether this attempt, and no later one, brought the session to its end."""
+    return TrainingSession.objects.ended().filter(pk=session_id, attempts=attempt).exists()
+
+
+def keep_backup(session_id: int, attempt: int, backup: Backup) -> None:
+    """Say which backup was taken before the session changed anything. Raises LeaseLostError."""
+    _write(session_id, attempt, backup=backup)
 
 
 def advance(session_id: int, attempt: int, step: TrainingSession.Step, progress: int) -> None:

@@ -1,0 +1,67 @@
+"""System checks: a configuration under which the training loop could not keep its promises."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.db import DatabaseError
+from django_q.models import Schedule
+
+from training import schedules
+
+
+@register
+def check_queue(**_: Any) -> list[CheckMessage]:
+    """One worker, and a retry clock that outlasts the longest training."""
+    return list(_queue_errors(settings.Q_CLUSTER))
+
+
+@register
+def check_schedule(**_: Any) -> list[CheckMessage]:
+    """TRAINING_SCHEDULE is a cron line that comes due."""
+    try:
+        schedules.next_time(settings.TRAINING_SCHEDULE)
+    except ValueError as error:
+        hint = 'Five fields, UTC: "0 2 * * 0" is Sunday 02:00.'
+        return [Error(f"TRAINING_SCHEDULE is not usable: {error}", hint=hint, id="training.E004")]
+    return []
+
+
+@register
+def check_media_root(**_: Any) -> list[CheckMessage]:
+    """Models and backups can be written, and no web server hands them out."""
+    return list(_media_root_errors(Path(settings.MEDIA_ROOT), Path(settings.STATIC_ROOT)))
+
+
+@register(deploy=True)
+def check_schedule_rows(**_: Any) -> list[CheckMessage]:
+    """No schedule in the database calls anything but the product's functions."""
+    try:
+        rows = list(Schedule.objects.exclude(repeats=schedules.DISABLED))
+    except DatabaseError:  # not migrated yet: nothing can be scheduled
+        return []
+    return [
+        Error(f"Schedule {row.name or row.pk} {problem}.", id="training.E007")
+        for row in rows
+        if (problem := schedules.problem_of(row))
+    ]
+
+
+def _queue_errors(cluster: dict[str, Any]) -> Iterator[CheckMessage]:
+    if cluster.get("workers") != 1:
+        yield Error("Q_CLUSTER must have one worker: trainings run one at a time.", id="training.E001")
+    if cluster["timeout"] >= cluster["retry"]:
+        yield Error("Q_CLUSTER: retry must be longer than timeout.", id="training.E002")
+    if cluster["timeout"] <= settings.TRAINING_TIMEOUT * settings.TRAINING_MAX_ATTEMPTS:
+        yield Error("Q_CLUSTER: timeout must outlast every attempt of a training.", id="training.E003")
+
+
+def _media_root_errors(media: Path, static: Path) -> Iterator[CheckMessage]:
+    existing = next(path for path in (media, *media.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        yield Error(f"MEDIA_ROOT cannot be written: {existing}", id="training.E005")
+    if media.resolve().is_relative_to(static.resolve()):
+        yield Error("MEDIA_ROOT stands under STATIC_ROOT, which is served over HTTP.", id="training.E006")

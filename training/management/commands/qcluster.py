@@ -1,0 +1,182 @@
+"""The queue: django-q2's cluster, and a watch over it that does not share its fate.
+
+What django-q2 does not survive by itself (each was seen): a worker that is killed while it waits takes the
+task queue's lock along, and its successor waits for ever; when the sentinel is killed, its orphans go on and
+the main process ends with code 0; messages that a killed cluster had fetched stay locked until the retry
+clock runs out. So a watch starts the cluster as a child, and starts a fresh one when anything in it died, or
+when a session waits and nobody takes it.
+"""
+
+import argparse
+import logging
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from multiprocessing import Event, Process
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import Error, connection
+from django.utils import timezone
+from django_q import cluster as django_q_cluster
+
+from training import schedules, sessions
+from training.models import TrainingSession
+from training.processes import (
+    StopRequest,
+    die_with_parent,
+    kill_group,
+    spawn_command,
+    stop_requests,
+    tie_forks_to_their_parents,
+)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TICK = 0.2  # seconds between looks at the cluster
+LOOK = 2.0  # seconds between looks at the sessions
+START = 15.0  # seconds that a fresh cluster has before it counts as deaf
+HAND_BACK = 4.0  # seconds that a worker has to give its session back
+BACK_OFF = (0.5, 1, 2, 4, 8, 15, 30)  # seconds before the cluster is started again
+STEADY = 60.0  # seconds after which a cluster's death counts as the first
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs the queue that trains: one worker, started afresh whenever a part of it dies. Stop it with "
+        "Ctrl-C or SIGTERM: a running training gets some seconds to finish, then it is given back to the "
+        "queue."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--grace",
+            type=float,
+            default=20.0,
+            metavar="SECONDS",
+            help="how long a running training may take to finish when the queue is stopped (default: 20)",
+        )
+        parser.add_argument("--unsupervised", action="store_true", help=argparse.SUPPRESS)
+        parser.add_argument("--parent", type=int, default=0, help=argparse.SUPPRESS)
+
+    def handle(self, *, grace: float, unsupervised: bool, parent: int, **options: Any) -> None:
+        if unsupervised:
+            run_cluster(parent)
+        else:
+            watch(grace)
+
+
+# --- The cluster -------------------------------------------------------------------------------
+
+
+class Sentinel(django_q_cluster.Sentinel):
+    """django-q2's sentinel, which ends with its processes instead of replacing one of them."""
+
+    def reincarnate(self, process: Process) -> None:
+        if process.is_alive():  # past its timeout
+            process.kill()
+        if not self.stop_event.is_set():
+            logger.error("A process of the queue died (%s): the queue starts afresh", process.name)
+        self.stop_event.set()
+
+
+def run_cluster(parent: int) -> None:
+    """Run the sentinel with its worker, pusher and monitor until SIGTERM or until one of them dies."""
+    die_with_parent(parent)
+    stop = StopRequest()
+    sentinel = Sentinel(stop, Event(), uuid4(), start=False)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    tie_forks_to_their_parents()
+    sentinel.start()
+
+
+# --- The watch ---------------------------------------------------------------------------------
+
+
+def watch(grace: float) -> None:
+    """Keep a cluster running, and the sessions' rows true, until SIGTERM or SIGINT."""
+    deaths = 0
+    with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
+        while not stop.is_set():
+            started = time.monotonic()
+            ask_database(prepare, otherwise=None)
+            cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
+            try:
+                guard(cluster, stop)
+                if stop.is_set():
+                    stop_gently(cluster, grace)
+            finally:
+                kill_group(cluster)
+                cluster.wait()
+            deaths = 1 if time.monotonic() - started > STEADY else deaths + 1
+            pause(BACK_OFF[min(deaths, len(BACK_OFF)) - 1], stop)
+    ask_database(sessions.recover_sessions, otherwise=0)
+
+
+def prepare() -> None:
+    """The schedule exists, and who waits rings: a killed cluster may have taken the message along."""
+    schedules.ensure_schedule()
+    for session in TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED):
+        sessions.ring(session.pk)
+
+
+def guard(cluster: "subprocess.Popen[bytes]", stop: StopRequest) -> None:
+    """Return when the cluster ended, or is deaf, or somebody asked to stop."""
+    started = looked = time.monotonic()
+    while cluster.poll() is None and not stop.wait(TICK):
+        now = time.monotonic()
+        if now - looked < LOOK:
+            continue
+        looked = now
+        unheard = ask_database(somebody_waits_unheard, otherwise=False)
+        if unheard and now - started > START:
+            logger.error("A training session waits and the queue does not take it: it starts afresh")
+            return
+
+
+def somebody_waits_unheard() -> bool:
+    """Recover what can be; whether a session waits longer than any worker needs to take it.
+
+    Half as long as POST /train waits: the request that meets a deaf queue may still be served by the next.
+    """
+    sessions.recover_sessions()
+    schedules.disable_invalid_schedules()
+    limit = timezone.now() - timedelta(seconds=settings.TRAINING_CLAIM_WAIT / 2)
+    waiting = TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED)
+    return waiting.filter(queued_at__lt=limit).exists()
+
+
+def stop_gently(cluster: "subprocess.Popen[bytes]", grace: float) -> None:
+    """Ask the cluster to end after the training that runs; then ask the worker to give it back."""
+    cluster.terminate()
+    try:
+        cluster.wait(grace)
+    except subprocess.TimeoutExpired:
+        logger.warning("A training still ran after %g s: it is given back to the queue", grace)
+        kill_group(cluster, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            cluster.wait(HAND_BACK)
+
+
+def pause(seconds: float, stop: StopRequest) -> None:
+    """Sleep, unless somebody asked to stop."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not stop.is_set():
+        stop.wait(TICK)
+
+
+def ask_database(question: Callable[[], T], *, otherwise: T) -> T:
+    """The watch outlives a database that restarts, or is not migrated yet."""
+    try:
+        return question()
+    except Error as error:
+        logger.warning("The database does not answer: %s", error)
+        connection.close()
+        return otherwise

@@ -1,0 +1,91 @@
+"""Processes that end together: a child dies with its parent, a group is killed whole."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import IO
+
+from django.conf import settings
+
+PR_SET_PDEATHSIG = 1
+STOPPED_BY_SIGNAL = 128 + signal.SIGTERM  # the exit code that a shell reports
+
+
+class StopRequest:
+    """Whether somebody asked this process to stop. Plain attributes: nothing here can deadlock a handler."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def set(self) -> None:
+        self.requested = True
+
+    def is_set(self) -> bool:
+        return self.requested
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, and say whether the request came."""
+        time.sleep(seconds)
+        return self.requested
+
+
+@contextmanager
+def stop_requests(*signals: signal.Signals) -> Iterator[StopRequest]:
+    """Turn these signals into a request for the length of the block. Main thread only."""
+    request = StopRequest()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        request.set()
+
+    before = {number: signal.signal(number, handle) for number in signals}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def spawn_command(*arguments: str, stderr: int | IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
+    """Start one of our own commands in a process group of its own; it must call `die_with_parent`."""
+    manage = settings.BASE_DIR / "manage.py"
+    command: Sequence[str] = [sys.executable, str(manage), *arguments, f"--parent={os.getpid()}"]
+    return subprocess.Popen(command, stderr=stderr, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def kill_group(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGKILL) -> None:
+    """Send the signal to the process and all it started in its group, dead or not."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process the moment `parent` ends; exit when it has ended already.
+
+    The kernel does that on Linux. Elsewhere an orphan lives on, and the session's lease fences it off.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(STOPPED_BY_SIGNAL)
+
+
+def tie_forks_to_their_parents() -> None:
+    """From now on every process that this one forks, and theirs, dies with the one that forked it.
+
+    SIGTERM ends it too, whatever handler its parent has.
+    """
+    parents: list[int] = []
+
+    def begin() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        die_with_parent(parents.pop())
+
+    os.register_at_fork(
+        before=lambda: parents.append(os.getpid()), after_in_parent=parents.clear, after_in_child=begin
+    )

@@ -1,0 +1,191 @@
+"""One attempt at a training session, told from the backup to the published version.
+
+It runs in a process of its own that may be killed at any moment. What it leaves then is a backup, or a
+directory without a row, never a version that is half there: the last transaction makes the row, checks that
+this attempt still holds the session, and closes it.
+"""
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from training import artifacts, backups, frames, sessions, versions
+from training.errors import BackupError, LeaseLostError, TrainingError, UnservableVersionError
+from training.ml import bundle
+from training.ml.errors import MLError
+from training.ml.fitting import TrainedModel, fit_and_measure
+from training.ml.manifest import Manifest
+from training.ml.scorer import AnomalyScorer
+from training.ml.statistics import training_statistics
+from training.models import Activation, Backup, ModelVersion, TrainingSession
+
+logger = logging.getLogger(__name__)
+
+Step = TrainingSession.Step
+
+LIBRARIES = ("python", "scikit-learn", "numpy", "scipy")
+LOOK = 1.0  # seconds between looks at the lease
+LOST = 3  # exit code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Which attempt at which session; every write is fenced by both numbers."""
+
+    session_id: int
+    number: int
+
+    def advance(self, step: TrainingSession.Step, progress: int) -> None:
+        """Say where the training is. Raises LeaseLostError."""
+        sessions.advance(self.session_id, self.number, step, progress)
+        logger.info("Training session %d, attempt %d: %s", self.session_id, self.number, step.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """The approved records, and the moment before they were read."""
+
+    frame: pd.DataFrame
+    read_at: datetime
+
+
+def run_attempt(session_id: int, number: int) -> None:
+    """Train and close the session, unless another attempt holds it by then.
+
+    An error that would come again fails the session with its reason. Any other one passes through: the
+    supervisor decides about another attempt.
+    """
+    try:
+        _train(Attempt(session_id=session_id, number=number))
+    except LeaseLostError as error:
+        logger.warning("%s", error)
+    except (TrainingError, MLError) as error:
+        sessions.fail(session_id, number, reason=str(error))
+    except OSError as error:
+        sessions.fail(
+            session_id, number, reason=f"The model could not be written: {error.strerror or error}."
+        )
+
+
+def leave_when_lost(session_id: int, number: int) -> None:
+    """End this process, whatever it does, soon after its attempt lost the session.
+
+    The fence keeps such an attempt from publishing; this keeps it from working beside its successor.
+    """
+    threading.Thread(target=_watch_lease, args=(session_id, number), daemon=True).start()
+
+
+def _watch_lease(session_id: int, number: int) -> None:
+    while True:
+        time.sleep(LOOK)
+        try:
+            if not sessions.holds(session_id, number) and not sessions.has_ended(session_id, number):
+                logger.error("Attempt %d lost training session %d: leaving", number, session_id)
+                os._exit(LOST)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("The lease could not be looked at: %s", error)
+            connection.close()
+
+
+def _train(attempt: Attempt) -> None:
+    session = TrainingSession.objects.select_related("backup").get(pk=attempt.session_id)
+    champion = ModelVersion.objects.active()
+    attempt.advance(Step.BACKUP, 1)
+    _back_up(session, attempt)
+    attempt.advance(Step.LOAD, 10)
+    training_set = TrainingSet(read_at=timezone.now(), frame=frames.approved_frame())
+    attempt.advance(Step.EVALUATE, 15)
+    trained = _fit(training_set, champion, attempt)
+    attempt.advance(Step.WRITE, 85)
+    manifest = _write(trained, f"version_{training_set.read_at:%Y%m%d_%H%M%S}_{session.pk}_{attempt.number}")
+    attempt.advance(Step.PUBLISH, 97)
+    version = _version(trained, training_set, manifest, champion)
+    _publish(version, session, champion, attempt)
+
+
+def _back_up(session: TrainingSession, attempt: Attempt) -> None:
+    """What was before the session; a second attempt keeps the first one's backup if it is sound."""
+    if session.backup is not None:
+        try:
+            artifacts.verify(session.backup)
+        except BackupError as error:
+            logger.warning("%s The present is backed up again.", error)
+        else:
+            return
+    backup = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING, user=session.requested_by)
+    sessions.keep_backup(attempt.session_id, attempt.number, backup)
+
+
+def _fit(training_set: TrainingSet, champion: ModelVersion | None, attempt: Attempt) -> TrainedModel:
+    def on_progress(done: int, total: int, _label: str) -> None:
+        step = Step.FIT if done * 2 > total else Step.EVALUATE
+        attempt.advance(step, 15 + 70 * done // total)
+
+    return fit_and_measure(training_set.frame, champion_twin=_twin_of(champion), on_progress=on_progress)
+
+
+def _twin_of(champion: ModelVersion | None) -> AnomalyScorer | None:
+    """What the candidate is compared with. A champion that cannot be read does not stop its successor."""
+    try:
+        return artifacts.load_twin(champion) if champion else None
+    except UnservableVersionError as error:
+        logger.warning("No comparison with %s: %s", champion, error)
+        return None
+
+
+def _write(trained: TrainedModel, name: str) -> Manifest:
+    """The files under that name, read back and tried: a version whose row exists can be loaded."""
+    facts: dict[str, Any] = {}
+    with artifacts.publish(ModelVersion, name, facts=facts) as directory:
+        facts |= bundle.write_bundle(directory, scorer=trained.scorer, twin=trained.twin)
+    manifest = artifacts.read_back(ModelVersion, name)
+    bundle.read_scorer(manifest)
+    return manifest
+
+
+def _version(
+    trained: TrainedModel, training_set: TrainingSet, manifest: Manifest, champion: ModelVersion | None
+) -> ModelVersion:
+    """The row, not saved yet."""
+    now = timezone.now()
+    comparison = versions.compare(trained.metrics["model"], trained.champion_metrics)
+    return ModelVersion(
+        name=manifest.path.name,
+        digest=manifest.digest,
+        size_bytes=manifest.size_bytes,
+        created_at=now,
+        verified_at=now,
+        dataset_rows=len(training_set.frame),
+        dataset_fingerprint=frames.fingerprint(training_set.frame),
+        dataset_read_at=training_set.read_at,
+        libraries={name: manifest.facts[name] for name in LIBRARIES},
+        metrics=trained.metrics,
+        statistics=training_statistics(training_set.frame),
+        comparison=comparison
+        | {"champion_version": champion and champion.pk, "champion_metrics": trained.champion_metrics},
+    )
+
+
+def _publish(
+    version: ModelVersion, session: TrainingSession, champion: ModelVersion | None, attempt: Attempt
+) -> None:
+    """Version, activation and the session's end together, or nothing. Raises LeaseLostError.
+
+    A scheduled training activates what passed the gate, unless somebody changed the champion meanwhile.
+    """
+    with transaction.atomic():
+        version.save(force_insert=True)
+        scheduled = session.trigger == TrainingSession.Trigger.SCHEDULE
+        if scheduled and version.comparison["passed"] and ModelVersion.objects.active() == champion:
+            reason = Activation.Reason.GATE if champion else Activation.Reason.FIRST
+            versions.set_active(version=version, reason=reason)
+        sessions.finish(attempt.session_id, attempt.number, version=version)
+    logger.info("Training session %d published %s", session.pk, version)

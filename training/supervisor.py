@@ -1,0 +1,186 @@
+"""Around one training: a fresh subprocess works, its supervisor answers for it.
+
+The supervisor holds the lease. Its heartbeat, the timeout, a request to cancel and the second attempt do not
+depend on the subprocess, which may hang in C code, be killed for its memory, or never come up.
+"""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+
+from training import artifacts, backups, sessions, versions
+from training.errors import LeaseLostError, TrainingError
+from training.processes import (
+    STOPPED_BY_SIGNAL,
+    StopRequest,
+    kill_group,
+    spawn_command,
+    stop_requests,
+)
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.2  # seconds between looks at the subprocess
+BEAT = 2.0  # seconds between heartbeats: how long a request to cancel may go unheard
+LAST_LINES = 5  # of the subprocess's stderr, kept for the reason
+LINE_LENGTH = 300  # characters
+
+
+class End(Enum):
+    """Why an attempt is over: the subprocess ended, or it has to."""
+
+    ENDED = "ended"
+    STOPPED = "stopped"
+    TIMED_OUT = "timed out"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """The training subprocess, and the last lines of what it wrote to stderr."""
+
+    process: "subprocess.Popen[bytes]"
+    last_lines: deque[str]
+
+    @property
+    def last_words(self) -> str:
+        """How it ended and what it said last, fit for a reason."""
+        code = self.process.returncode
+        how = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return "\n".join([f"{how}{hint}.", *self.last_lines])
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Whom to tell: `on_tick` a few times a second, `on_line` each line that the subprocess logs."""
+
+    on_tick: Callable[[], object] = lambda: None
+    on_line: Callable[[str], object] = _to_stderr
+
+
+def supervise(session_id: int, *, listener: Listener | None = None) -> None:
+    """Claim the session and see it to its end; nothing happens when it cannot be claimed.
+
+    Stopped by SIGTERM, it gives the session back to the queue and exits. Main thread only.
+    """
+    attempt = sessions.claim(session_id)
+    if attempt is None:
+        logger.info("Training session %d does not wait for a worker", session_id)
+        return
+    with stop_requests(signal.SIGTERM) as stop:
+        try:
+            while attempt is not None:
+                attempt = _attempt(session_id, attempt, stop, listener or Listener())
+        except LeaseLostError as error:
+            # Most often the subprocess has just closed the session itself.
+            logger.info("%s", error)
+    _tidy()
+
+
+def _attempt(session_id: int, attempt: int, stop: StopRequest, listener: Listener) -> int | None:
+    """See one attempt to its end: the number of the next one, or None when the session has ended."""
+    with _subprocess(session_id, attempt, listener) as child:
+        end = _watch(child, session_id, attempt, stop, listener)
+    match end:
+        case End.STOPPED:
+            sessions.hand_back(session_id, attempt)
+            sys.exit(STOPPED_BY_SIGNAL)
+        case End.TIMED_OUT:
+            reason = f"The training timed out after {settings.TRAINING_TIMEOUT} s."
+            sessions.fail(session_id, attempt, reason=reason)
+        case End.CANCELLED:
+            sessions.confirm_cancel(session_id, attempt)
+        case End.ENDED if not sessions.has_ended(session_id, attempt):
+            return _next_attempt(session_id, attempt, child)
+    return None
+
+
+def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, listener: Listener) -> End:
+    """Renew the lease while the subprocess works. Raises LeaseLostError."""
+    started = renewed = time.monotonic()
+    due = started
+    while child.process.poll() is None:
+        now = time.monotonic()
+        if stop.is_set():
+            return End.STOPPED
+        if now - started > settings.TRAINING_TIMEOUT:
+            return End.TIMED_OUT
+        if now - renewed > settings.TRAINING_LEASE:
+            raise LeaseLostError(f"No heartbeat of training session {session_id} got through in time.")
+        if now >= due:
+            due = now + min(BEAT, settings.TRAINING_LEASE / 4)
+            try:
+                if sessions.beat(session_id, attempt):
+                    return End.CANCELLED
+                renewed = now
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("A heartbeat of training session %d failed: %s", session_id, error)
+                connection.close()
+        listener.on_tick()
+        stop.wait(TICK)
+    return End.ENDED
+
+
+def _next_attempt(session_id: int, attempt: int, child: Child) -> int | None:
+    """The subprocess died without closing the session: once more, or that was it."""
+    if sessions.beat(session_id, attempt):
+        sessions.confirm_cancel(session_id, attempt)
+        return None
+    logger.error("Attempt %d of training session %d died: %s", attempt, session_id, child.last_words)
+    following = sessions.retry(session_id, attempt)
+    if following is None:
+        reason = f"The training process died in each of {attempt} attempts, at last by {child.last_words}"
+        sessions.fail(session_id, attempt, reason=reason)
+    return following
+
+
+@contextmanager
+def _subprocess(session_id: int, attempt: int, listener: Listener) -> Iterator[Child]:
+    """`manage.py run_training`, killed with all it started when the block ends, however it ends."""
+    process = spawn_command("run_training", str(session_id), f"--attempt={attempt}", stderr=subprocess.PIPE)
+    child = Child(process=process, last_lines=deque(maxlen=LAST_LINES))
+    reader = threading.Thread(target=_forward, args=(child, listener), daemon=True)
+    reader.start()
+    try:
+        yield child
+    finally:
+        kill_group(process)
+        process.wait()
+        reader.join(timeout=TICK * 10)
+
+
+def _forward(child: Child, listener: Listener) -> None:
+    """Pass the subprocess's stderr on and remember its end."""
+    assert child.process.stderr is not None  # noqa: S101  # it was started with a pipe
+    with child.process.stderr as lines:
+        for raw in lines:
+            line = raw.decode(errors="replace").replace("\0", "")
+            listener.on_line(line)
+            if line.strip():
+                child.last_lines.append(line.rstrip()[:LINE_LENGTH])
+
+
+def _tidy() -> None:
+    """Retention, after the session has ended: what fails here is no failure of the training."""
+    try:
+        removed = [*versions.prune_versions(), *backups.prune_backups(), *artifacts.sweep()]
+    except (OSError, TrainingError, DatabaseError):
+        logger.exception("Old versions and backups could not be removed")
+    else:
+        logger.info("Removed %d old versions and backups", len(removed))
