@@ -1,0 +1,100 @@
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.training.datafiles.files import write_single
+from training.datafiles import DataFileError
+from training.datafiles.tables import read_table
+
+HEADER = "Num_equipement;Description;Criticité"
+
+
+def test_rows_know_the_line_on_which_they_begin(tmp_path: Path) -> None:
+    path = write_single(
+        tmp_path / "x.csv",
+        "p-1,one",
+        "",
+        '"p-2","two',
+        'lines"',
+        ",",
+        "p-3,three",
+        header="equipment_id,description",
+    )
+    table = read_table(path)
+    assert table.lines == [2, 4, 7]
+    assert table.cells["description"].tolist() == ["one", "two\nlines", "three"]
+
+
+def test_semicolons_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(f"\ufeff{HEADER}\r\np-1;fuite, vapeur;3\r\np-2;;\r\n".encode())
+    table = read_table(path)
+    assert table.cells.to_dict("list") == {
+        "equipment_id": ["p-1", "p-2"],
+        "description": ["fuite, vapeur", ""],
+    }
+    assert table.lines == [2, 3]
+
+
+def test_rows_of_another_width_are_marked(tmp_path: Path) -> None:
+    table = read_table(write_single(tmp_path / "x.csv", "p-1;a", "p-2;b;3", "p-3;c;3;4", header=HEADER))
+    assert table.cells["description"].tolist() == ["a", "b", "c"]
+    assert table.ragged.tolist() == [True, False, True]
+    assert (table.widths, table.width) == ([2, 3, 4], 3)
+
+
+def test_a_byte_that_is_not_utf8_costs_its_cell_only(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"equipment_id,description\np-1,d\xe9faut\np-2,fine\n")
+    assert read_table(path).cells["description"].tolist() == ["d\udce9faut", "fine"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("Num_equipement,Systeme,Description,D\xe9tection\n".encode("latin-1"), "is not UTF-8 text"),
+        (b"equipment_id,Num_equipement\n", "has two columns for the same thing"),
+        (b'equipment_id,description\np-1,"open\n', "line 2: unexpected end of data"),
+        (b'equipment_id,description\np-1,x\np-2,"a"b\n', "line 3: ',' expected after '\"'"),
+        (b"PK\x03\x04 but no workbook", "is not a readable Excel workbook"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataFileError) as caught:
+        read_table(path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_and_a_directory_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match="No such file"):
+        read_table(tmp_path / "x.csv")
+    with pytest.raises(DataFileError, match="Is a directory"):
+        read_table(tmp_path)
+
+
+def test_an_empty_file_is_a_table_without_columns(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.touch()
+    assert read_table(path).cells.shape == (0, 0)
+
+
+def test_excel_cells_are_read_as_they_would_stand_in_a_csv(tmp_path: Path) -> None:
+    path = tmp_path / "x.xlsx"
+    rows = [
+        ["equipment_id", "description", "detected_at", "availability_score", "equipment_name"],
+        ["p-1", " NA ", datetime(2024, 1, 2, 3, 4, 5), 3, None],  # noqa: DTZ001  # Excel knows no zones
+        [None, None, None, None, None],
+        [17, "x", "2024-01-02", 2.5, True],
+    ]
+    pd.DataFrame(rows).to_excel(path, header=False, index=False)
+    table = read_table(path)
+    assert table.lines == [2, 4]
+    assert table.cells.to_numpy().tolist() == [
+        ["p-1", " NA ", "2024-01-02 03:04:05", "3", ""],
+        ["17", "x", "2024-01-02", "2.5", "True"],
+    ]
