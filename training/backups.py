@@ -116,7 +116,7 @@ def preview_restore(*, backup: Backup) -> RestorePreview:
     differences = [_differences(anomaly, reports[key]) for key, anomaly in present.items()]
     return RestorePreview(
         version_from=ModelVersion.objects.active(),
-        version_to=_version_of(backup, manifest),
+        version_to=_version_of(manifest),
         records_to_pending=Anomaly.objects.approved().count() - approved,
         records_reapproved=len(present) - approved,
         records_recreated=len(reports) - len(present),
@@ -139,7 +139,7 @@ def restore_backup(
     on_step("Verifying the backup")
     manifest = artifacts.verify(backup)
     reports = records.reports_from_frame(_read_records(manifest))
-    version = _version_of(backup, manifest)
+    version = _version_of(manifest)
     if _holds_model(manifest):
         _try_model(manifest)
     on_step("Backing up the present")
@@ -156,8 +156,8 @@ def restore_backup(
         if version and files:
             _claim_files(version, files)
         versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
-    if version:
-        version.refresh_from_db()
+        if version:
+            version.refresh_from_db()
     return RestoreResult(
         backup=backup,
         safety_backup=safety_backup,
@@ -216,10 +216,10 @@ def _snapshot() -> Iterator[None]:
         # Not atomic(): with our settings that is BEGIN IMMEDIATE, which takes the one writer's place.
         with connection.cursor() as cursor:
             cursor.execute("BEGIN DEFERRED")
-            try:
-                yield
-            finally:
-                cursor.execute("ROLLBACK")
+        try:
+            yield
+        finally:
+            connection.rollback()
 
 
 def _copy_model(version: ModelVersion, directory: Path) -> dict[str, Any]:
@@ -282,19 +282,20 @@ def _differences(anomaly: Anomaly, report: records.ScoredReport) -> set[str]:
     return {name for name, value in stored.items() if getattr(anomaly, name) != value}
 
 
-def _version_of(backup: Backup, manifest: Manifest) -> ModelVersion | None:
+def _version_of(manifest: Manifest) -> ModelVersion | None:
     """The version that the backup would make serve; None when nothing served then.
 
     Raises BackupError when the backup could not copy that version and it cannot be loaded now either.
     """
     model = manifest.facts["model"]
-    if model is None or _holds_model(manifest):
-        return backup.model_version
+    if model is None:
+        return None
     version = ModelVersion.objects.get(pk=model["id"])
     try:
-        artifacts.load_scorer(version)
+        if not _holds_model(manifest):
+            artifacts.load_scorer(version)
     except UnservableVersionError as error:
-        raise BackupError(f"{backup.name} holds the records, but no model: {error}") from error
+        raise BackupError(f"{manifest.path.name} holds the records, but no model: {error}") from error
     return version
 
 
