@@ -9,3 +9,4 @@ threads = int(os.environ.get("WEB_THREADS", "16"))
 timeout = 60  # of a worker that no longer answers; a waiting request does not count
 graceful_timeout = 5
 keepalive = 5
+control_socket_disable = True  # it would listen in the home directory
