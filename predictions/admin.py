@@ -7,9 +7,10 @@ from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest
 from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import RangeDateFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
@@ -22,24 +23,8 @@ from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
 
-class _Suggestion:
-    """How a prediction is shown, in its own list and beside its anomaly."""
-
-    @display(description=gettext_lazy("suggested scores: availability · fiability · safety"))
-    def scores(self, prediction: Prediction) -> str:
-        return " · ".join(str(getattr(prediction, column)) for column in SCORE_COLUMNS)
-
-    @display(description=gettext_lazy("suggested criticality"), label=bands.COLOURS)
-    def criticality_badge(self, prediction: Prediction) -> tuple[str, str] | None:
-        return bands.badge(sum(getattr(prediction, column) for column in SCORE_COLUMNS))
-
-    @display(description=gettext_lazy("confidence"), ordering="confidence")
-    def confidence_in_percent(self, prediction: Prediction) -> str:
-        return _("%(percent)s %%") % {"percent": number_format(100 * prediction.confidence, 0)}
-
-
 @admin.register(Prediction)
-class PredictionAdmin(_Suggestion, ReadOnlyAdmin):
+class PredictionAdmin(ReadOnlyAdmin):
     list_display = (
         "anomaly",
         "scores",
@@ -55,35 +40,33 @@ class PredictionAdmin(_Suggestion, ReadOnlyAdmin):
     fields = (
         "anomaly",
         ("scores", "criticality_badge", "confidence_in_percent"),
-        "model_version",
-        "created_at",
+        ("model_version", "created_at"),
         "distributions",
     )
 
+    @display(description=gettext_lazy("suggested scores (A · F · S)"))
+    def scores(self, prediction: Prediction) -> str:
+        return _scores(prediction)
 
-class SuggestionInline(_Suggestion, TabularInline):  # type: ignore[misc]  # unfold carries no types
-    model = Prediction
-    verbose_name_plural = gettext_lazy("suggestions")
-    fields = readonly_fields = (
-        "scores",
-        "criticality_badge",
-        "confidence_in_percent",
-        "model_version",
-        "created_at",
-    )
-    extra = max_num = 0
-    can_delete = False
-    show_change_link = True
+    @display(description=gettext_lazy("suggested criticality"))
+    def criticality_badge(self, prediction: Prediction) -> SafeString | None:
+        return _criticality(prediction)
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Prediction]":
-        suggestions: QuerySet[Prediction] = super().get_queryset(request)
-        return suggestions.select_related("model_version")
+    @display(description=gettext_lazy("confidence"), ordering="confidence")
+    def confidence_in_percent(self, prediction: Prediction) -> str:
+        return _percent(prediction)
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+def _scores(prediction: Prediction) -> str:
+    return " · ".join(str(getattr(prediction, column)) for column in SCORE_COLUMNS)
+
+
+def _criticality(prediction: Prediction) -> SafeString | None:
+    return bands.badge(sum(getattr(prediction, column) for column in SCORE_COLUMNS))
+
+
+def _percent(prediction: Prediction) -> str:
+    return f"{number_format(100 * prediction.confidence, 0)} %"
 
 
 class SuggestedBandFilter(BandFilter):
@@ -113,14 +96,34 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
 
     list_display = (*AnomalyAdmin.list_display[:-1], "suggested_badge", AnomalyAdmin.list_display[-1])
     list_filter = (*AnomalyAdmin.list_filter[:1], SuggestedBandFilter, *AnomalyAdmin.list_filter[1:])
-    inlines = (SuggestionInline,)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Anomaly]":
         return with_known_criticality(super().get_queryset(request))
 
-    def get_inlines(self, request: HttpRequest, obj: Anomaly | None) -> tuple[Any, ...]:
-        return () if obj is None else self.inlines
+    def get_fieldsets(self, request: HttpRequest, obj: Anomaly | None = None) -> list[tuple[Any, Any]]:
+        """The suggestion stands above the scores that the reviewer gives."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None:
+            review = fieldsets[-1][1]
+            review["fields"] = ("suggestion", *review["fields"])
+        return fieldsets
 
-    @display(description=gettext_lazy("suggested"), ordering="suggested", label=bands.COLOURS)
-    def suggested_badge(self, anomaly: Any) -> tuple[str, str] | None:
+    def get_readonly_fields(self, request: HttpRequest, obj: Anomaly | None = None) -> tuple[str, ...]:
+        return (*super().get_readonly_fields(request, obj), "suggestion")
+
+    @display(description=gettext_lazy("suggested"), ordering="suggested")
+    def suggested_badge(self, anomaly: Any) -> SafeString | None:
         return bands.badge(anomaly.suggested)
+
+    @display(description=gettext_lazy("suggested scores (A · F · S)"))
+    def suggestion(self, anomaly: Anomaly) -> str | SafeString:
+        newest = anomaly.predictions.select_related("model_version").first()
+        if newest is None:
+            return _("none yet")
+        return format_html(
+            "{} {} {}",
+            _scores(newest),
+            _criticality(newest),
+            _("confidence %(percent)s, %(version)s")
+            % {"percent": _percent(newest), "version": newest.model_version},
+        )

@@ -54,6 +54,7 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: the context of templates/admin/index.html."""
     may = request.user.has_perm
     version = ModelVersion.objects.active()
+    context["title"] = _("Start")
     context["waiting"] = _waiting() if may("training.view_anomaly") else None
     context["cards"] = [card for permission, card in _cards(version) if may(permission)]
     context["scores"] = _scores(version) if may("training.view_modelversion") else []
@@ -103,7 +104,7 @@ def _version_card(version: ModelVersion | None) -> Card:
     return Card(
         title=title,
         value=str(version),
-        detail=_("trained %(trained)s on %(rows)s records, active since %(since)s")
+        detail=_("trained %(trained)s on %(rows)s records, activated %(since)s")
         % {
             "trained": age(version.created_at),
             "rows": number_format(version.dataset_rows, force_grouping=True),

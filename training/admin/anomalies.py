@@ -6,10 +6,12 @@ Every change of a score or status goes through `training.review`, so history, re
 from typing import Any, NoReturn
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils.formats import number_format
+from django.utils.formats import date_format
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -23,7 +25,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from training import review
-from training.admin import bands
+from training.admin import bands, labels
 from training.admin.base import person, refusals_as_messages
 from training.admin.export import FORMATS, AnomalyResource
 from training.admin.filters import BandFilter
@@ -56,7 +58,7 @@ class ReviewForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
     """The three scores and the reason of their change."""
 
     reason = forms.CharField(
-        label=gettext_lazy("reason"),
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=100,
         widget=UnfoldAdminTextInputWidget,
@@ -80,22 +82,21 @@ class ReviewForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
 
 
 @admin.register(Anomaly)
-class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]  # all three carry no types
+class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):
     resource_classes = [AnomalyResource]
     formats = FORMATS
     export_form_class = ExportForm
 
-    list_display = (
+    list_display: tuple[str, ...] = (
         "report",
         "equipment",
-        "section",
-        "detected_at",
+        "detected_on",
         "scores",
         "criticality_badge",
         "status_badge",
     )
     list_display_links = ("report",)
-    list_filter = (
+    list_filter: tuple[Any, ...] = (
         ("status", ChoicesCheckboxFilter),
         BandFilter,
         ("source", ChoicesCheckboxFilter),
@@ -104,7 +105,7 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):  # type: ignore
     )
     list_filter_submit = True
     list_per_page = 50
-    list_fullwidth = True
+    compressed_fields = False
     search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
     actions = ("approve_selected", "reject_selected", "reopen_selected")
     object_history_list_template = "admin/training/anomaly_history.html"
@@ -137,21 +138,25 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):  # type: ignore
     def report(self, anomaly: Anomaly) -> list[str]:
         return [Truncator(anomaly.description).chars(90), anomaly.anomaly_id]
 
-    @display(description=gettext_lazy("equipment"), ordering="equipment_name")
-    def equipment(self, anomaly: Anomaly) -> str:
-        return anomaly.equipment_name.strip() or anomaly.equipment_id
+    @display(description=gettext_lazy("equipment"), ordering="equipment_name", header=True)
+    def equipment(self, anomaly: Anomaly) -> list[str]:
+        return [anomaly.equipment_name.strip() or anomaly.equipment_id, anomaly.section]
 
-    @display(description=gettext_lazy("availability · fiability · safety"))
+    @display(description=gettext_lazy("detected"), ordering="detected_at")
+    def detected_on(self, anomaly: Anomaly) -> str:
+        return date_format(anomaly.detected_at) if anomaly.detected_at else "–"
+
+    @display(description=gettext_lazy("scores (A · F · S)"))
     def scores(self, anomaly: Anomaly) -> str:
-        return " · ".join("–" if s is None else number_format(s) for s in anomaly.scores.values())
+        return " · ".join(labels.score(score) for score in anomaly.scores.values())
 
-    @display(description=gettext_lazy("criticality"), ordering="criticality", label=bands.COLOURS)
-    def criticality_badge(self, anomaly: Anomaly) -> tuple[str, str] | None:
+    @display(description=gettext_lazy("criticality"), ordering="criticality")
+    def criticality_badge(self, anomaly: Anomaly) -> SafeString | None:
         return bands.badge(anomaly.criticality)
 
-    @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
-    def status_badge(self, anomaly: Anomaly) -> tuple[str, str]:
-        return anomaly.status, anomaly.get_status_display()
+    @display(description=gettext_lazy("status"), ordering="status")
+    def status_badge(self, anomaly: Anomaly) -> SafeString:
+        return labels.badge(anomaly.get_status_display(), STATUS_COLOURS[anomaly.status])
 
     @admin.action(description=gettext_lazy("Approve the selected anomalies"), permissions=["review"])
     def approve_selected(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> None:
@@ -207,11 +212,12 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):  # type: ignore
             (
                 gettext_lazy("Review"),
                 {
+                    "description": _scale_in_words(),
                     "fields": (
                         *review_fields,
                         ("criticality_badge", "status_badge"),
                         ("reviewed_by", "reviewed_at"),
-                    )
+                    ),
                 },
             ),
         ]
@@ -259,7 +265,14 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):  # type: ignore
 
     def response_change(self, request: HttpRequest, obj: Anomaly) -> HttpResponse:
         """Back to the list; what happened was said already."""
-        return self.response_post_save_change(request, obj)
+        response: HttpResponse = self.response_post_save_change(request, obj)
+        return response
+
+
+def _scale_in_words() -> str:
+    if settings.SCORE_DIRECTION == "1_is_most_critical":
+        return _("Each score is a number from 1 (most serious) to 5 (harmless); decimals are allowed.")
+    return _("Each score is a number from 1 (harmless) to 5 (most serious); decimals are allowed.")
 
 
 def _review(request: HttpRequest, anomaly: Anomaly, form: ReviewForm) -> str:

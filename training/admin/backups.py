@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
@@ -25,7 +26,6 @@ from training.admin.base import (
 from training.admin.versions import switch_in_words
 from training.models import Backup
 
-STATE_COLOURS = {"verified": "success", "damaged": "danger", "unverified": "warning", "pruned": "default"}
 LIST = "admin:training_backup_changelist"
 
 
@@ -56,15 +56,15 @@ class BackupAdmin(ReadOnlyAdmin):
         ),
     )
 
-    @display(description=gettext_lazy("state"), label=STATE_COLOURS)
-    def state(self, backup: Backup) -> tuple[str, str]:
+    @display(description=gettext_lazy("state"))
+    def state(self, backup: Backup) -> SafeString:
         if backup.pruned_at is not None:
-            return "pruned", _("files removed")
+            return labels.badge(_("files removed"), "default")
         if backup.verification_error:
-            return "damaged", _("damaged")
+            return labels.badge(_("damaged"), "danger")
         if backup.verified_at is None:
-            return "unverified", _("not verified")
-        return "verified", _("verified %(age)s") % {"age": labels.age(backup.verified_at)}
+            return labels.badge(_("not verified"), "warning")
+        return labels.badge(_("verified %(age)s") % {"age": labels.age(backup.verified_at)}, "success")
 
     @display(description=gettext_lazy("size"), ordering="size_bytes")
     def size(self, backup: Backup) -> str:

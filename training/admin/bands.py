@@ -2,9 +2,11 @@
 
 from django.conf import settings
 from django.db.models import Q
-from django.utils.formats import number_format
 from django.utils.functional import Promise
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+
+from training.admin import labels
 
 WORDS: dict[str, Promise] = {"normal": _("normal"), "high": _("high"), "critical": _("critical")}
 # How unfold colours them; the word is always there too.
@@ -29,12 +31,12 @@ def in_band(band: str, field: str = "criticality") -> Q:
     return condition & Q(**{f"{field}__lt": min(ends)}) if ends else condition
 
 
-def badge(total: float | None) -> tuple[str, str] | None:
-    """For unfold's labels: the band, and the sum with the band's word."""
+def badge(total: float | None) -> SafeString | None:
+    """The sum with its band's word, coloured; nothing without a sum."""
     if total is None:
         return None
     band = band_of(total)
-    return band, f"{number_format(total)} · {WORDS[band]}"
+    return labels.badge(f"{labels.score(total)} · {WORDS[band]}", COLOURS[band])
 
 
 def _is_mirrored() -> bool:

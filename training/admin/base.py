@@ -26,10 +26,10 @@ REFUSALS: dict[type[TrainingError], Text] = {
 }
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
+class ReadOnlyAdmin(ModelAdmin):
     """Rows that only the product itself writes."""
 
-    list_filter_sheet = False
+    compressed_fields = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -39,6 +39,17 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no type
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Without Django's log of edits, since nobody edits here."""
+        context = {"show_history": False, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ FORMATS = [CSV, XLSX]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-class AnomalyResource(resources.ModelResource):  # type: ignore[misc]  # import_export carries no types
+class AnomalyResource(resources.ModelResource):
     class Meta:
         model = Anomaly
         fields = (

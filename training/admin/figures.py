@@ -16,12 +16,12 @@ TARGET_WORDS: dict[str, Promise] = {
     "process_safety": _("process safety"),
 }
 # The few that decide come first; the others are folded.
-DECIDING: dict[str, Promise | str] = {
+DECIDING: dict[str, Promise] = {
     "mae": _("MAE"),
-    "recall_ge_4": _("recall of scores ≥ 4"),
-    "precision_ge_4": _("precision of scores ≥ 4"),
+    "recall_ge_4": _("recall ≥ 4"),
+    "precision_ge_4": _("precision ≥ 4"),
 }
-FOLDED: dict[str, Promise | str] = {
+FOLDED: dict[str, Promise] = {
     "macro_mae": _("macro-averaged MAE"),
     "quadratic_weighted_kappa": _("quadratic weighted kappa"),
     "rmse": _("RMSE"),
@@ -29,40 +29,40 @@ FOLDED: dict[str, Promise | str] = {
     "exact": _("exact"),
     "within_0.5": _("within 0.5"),
     "within_1": _("within 1"),
+    "expected_calibration_error": _("expected calibration error"),
 }
 
 
 def figures_of(version: ModelVersion) -> dict[str, Any]:
     """What version_figures.html shows; empty when nothing was held out."""
-    measured = version.metrics.get("model") or {}
-    if not measured:
+    if not version.metrics.get("rows"):
         return {}
-    champions = version.comparison.get("champion") or {}
-    dummies = version.metrics.get("dummy") or {}
+    measured = version.metrics["model"]
+    champions = version.comparison.get("champion_metrics") or {}
+    dummies = version.metrics["dummy"]
     return {
-        "rows": version.metrics.get("rows"),
+        "rows": version.metrics["rows"],
         "sentence": version.comparison.get("sentence", ""),
         "targets": [
-            _target(target, measured[target], dummies.get(target) or {}, champions.get(target))
+            _target(target, measured[target], champions.get(target) or {}, dummies[target])
             for target in TARGETS
-            if target in measured
         ],
     }
 
 
 def _target(
-    target: str, model: Mapping[str, Any], dummy: Mapping[str, Any], champion_mae: float | None
+    target: str, model: Mapping[str, Any], champion: Mapping[str, Any], dummy: Mapping[str, Any]
 ) -> dict[str, Any]:
-    champion = {"mae": champion_mae}
+    columns = (model, champion, dummy)
     return {
         "name": TARGET_WORDS[target],
-        "deciding": [_row(name, word, model, champion, dummy) for name, word in DECIDING.items()],
-        "folded": [_row(name, word, model, {}, dummy) for name, word in FOLDED.items()],
-        "confusion": model.get("confusion_matrix"),
+        "deciding": [_row(name, word, *columns) for name, word in DECIDING.items()],
+        "folded": [_row(name, word, *columns) for name, word in FOLDED.items()],
+        "confusion": model["confusion_matrix"],
     }
 
 
-def _row(name: str, word: Promise | str, *columns: Mapping[str, Any]) -> dict[str, Any]:
+def _row(name: str, word: Promise, *columns: Mapping[str, Any]) -> dict[str, Any]:
     return {"word": word, "values": [_figure(column.get(name)) for column in columns]}
 
 

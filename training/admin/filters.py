@@ -11,7 +11,7 @@ from training.admin.bands import WORDS, in_band
 from training.models import Anomaly
 
 
-class BandFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
+class BandFilter(DropdownFilter):
     """By the band of the reviewed criticality."""
 
     title = _("criticality")

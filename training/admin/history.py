@@ -10,7 +10,7 @@ from simple_history.template_utils import HistoricalRecordContextHelper
 SAID = {"reviewed_by", "reviewed_at"}
 
 
-class ChangesInWords(HistoricalRecordContextHelper):  # type: ignore[misc]  # simple_history carries no types
+class ChangesInWords(HistoricalRecordContextHelper):
     """Old and new values as the rest of the admin shows them: words, not codes."""
 
     def context_for_delta_changes(self, delta: ModelDelta) -> list[dict[str, Any]]:

@@ -1,15 +1,29 @@
-"""How values are shown: ages and sizes in words."""
+"""How values are shown: badges with words, ages, durations, scores."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from training.ml.records import TARGETS
+
+
+def badge(text: object, colour: str) -> SafeString:
+    """A word on a colour: info, success, warning, danger, or default."""
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
+
+
+def score(value: float | None) -> str:
+    """3, 2.5 in the language of the page, or a dash."""
+    if value is None:
+        return "–"
+    return number_format(int(value) if value == int(value) else value)
 
 
 def age(moment: datetime | None) -> str:

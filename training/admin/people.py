@@ -13,26 +13,46 @@ from rest_framework.authtoken.models import TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from training.admin.base import ReadOnlyAdmin
+from training.admin.base import ReadOnlyAdmin, person
 
 admin.site.unregister([User, Group, TokenProxy])
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold carries no types
+class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    compressed_fields = False
 
 
 @admin.register(Group)
-class TeamAdmin(GroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold carries no types
-    pass
+class TeamAdmin(GroupAdmin, ModelAdmin):
+    compressed_fields = False
 
 
 @admin.register(TokenProxy)
-class KeyAdmin(TokenAdmin, ModelAdmin):  # type: ignore[misc]  # unfold carries no types
-    """A key opens the API with all of its user's permissions."""
+class KeyAdmin(TokenAdmin, ModelAdmin):
+    """A key is worth its user's whole power, so superusers alone see and make them."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_superuser(request)
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    return request.user.is_active and person(request).is_superuser
 
 
 @admin.register(AccessAttempt)

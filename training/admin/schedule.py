@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.dates import WEEKDAYS
 from django.utils.formats import date_format
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_q.models import Schedule
@@ -22,6 +23,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSingleTimeWidget, UnfoldBooleanSwitchWidget
 
 from training import schedules
+from training.admin import labels
 
 EVERY_DAY = "*"
 FOREVER = -1  # Schedule.repeats
@@ -34,10 +36,10 @@ SIMPLE_CRON = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\*|[0-6])")
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
-    day = forms.ChoiceField(label=gettext_lazy("day"), choices=DAYS, widget=UnfoldAdminSelectWidget)
-    at = forms.TimeField(label=gettext_lazy("time (UTC)"), widget=UnfoldAdminSingleTimeWidget(format="%H:%M"))
+    day = forms.ChoiceField(label=gettext_lazy("Day"), choices=DAYS, widget=UnfoldAdminSelectWidget)
+    at = forms.TimeField(label=gettext_lazy("Time (UTC)"), widget=UnfoldAdminSingleTimeWidget(format="%H:%M"))
     enabled = forms.BooleanField(
-        label=gettext_lazy("switched on"), required=False, widget=UnfoldBooleanSwitchWidget
+        label=gettext_lazy("Switched on"), required=False, widget=UnfoldBooleanSwitchWidget
     )
 
     class Meta:
@@ -60,7 +62,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
 
 
 @admin.register(Schedule)
-class TrainingScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
+class TrainingScheduleAdmin(ModelAdmin):
     form = ScheduleForm
     list_display = ("what", "state", "next_time")
     fields = ("enabled", ("day", "at"), "next_time", "needs")
@@ -84,9 +86,11 @@ class TrainingScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries
     def what(self, schedule: Schedule) -> str:
         return _("Scheduled training")
 
-    @display(description=gettext_lazy("state"), label={"on": "success", "off": "warning"})
-    def state(self, schedule: Schedule) -> tuple[str, str]:
-        return ("off", _("switched off")) if schedule.repeats == schedules.DISABLED else ("on", _("on"))
+    @display(description=gettext_lazy("state"))
+    def state(self, schedule: Schedule) -> SafeString:
+        if schedule.repeats == schedules.DISABLED:
+            return labels.badge(_("switched off"), "warning")
+        return labels.badge(_("switched on"), "success")
 
     @display(description=gettext_lazy("next training"))
     def next_time(self, schedule: Schedule) -> str:
@@ -111,4 +115,5 @@ class TrainingScheduleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries
             messages.success(
                 request, _("The next training starts on %(moment)s.") % {"moment": self.next_time(obj)}
             )
-        return self.response_post_save_change(request, obj)
+        response: HttpResponse = self.response_post_save_change(request, obj)
+        return response

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
@@ -33,8 +34,6 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
     list_display = (
         "number",
         "status_badge",
-        "trigger",
-        "requested_by",
         "queued_at",
         "duration",
         "records",
@@ -74,15 +73,17 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         ),
     )
 
-    @display(description=gettext_lazy("session"), ordering="id")
-    def number(self, session: TrainingSession) -> str:
-        return str(session)
+    @display(description=gettext_lazy("session"), ordering="id", header=True)
+    def number(self, session: TrainingSession) -> list[str]:
+        trigger = session.get_trigger_display()
+        return [str(session), f"{trigger} · {session.requested_by}" if session.requested_by else trigger]
 
-    @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
-    def status_badge(self, session: TrainingSession) -> tuple[str, str]:
+    @display(description=gettext_lazy("status"), ordering="status")
+    def status_badge(self, session: TrainingSession) -> SafeString:
+        word = session.get_status_display()
         if session.status == TrainingSession.Status.RUNNING:
-            return session.status, f"{session.get_status_display()} {session.progress} %"
-        return session.status, session.get_status_display()
+            word = f"{word} {session.progress} %"
+        return labels.badge(word, STATUS_COLOURS[session.status])
 
     @display(description=gettext_lazy("duration"))
     def duration(self, session: TrainingSession) -> str:

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
@@ -18,8 +19,6 @@ from training.admin import labels
 from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
 from training.admin.figures import figures_of
 from training.models import Activation, ModelVersion
-
-STATE_COLOURS = {"active": "success", "stored": "info", "damaged": "danger", "pruned": "default"}
 
 
 @admin.register(ModelVersion)
@@ -42,9 +41,9 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("state", "created_at", "session"),
-                    "verdict",
                     ("dataset_rows", "dataset_read_at"),
-                    ("size", "verified_at", "verification_error"),
+                    ("size", "verified_at"),
+                    "verification_error",
                     ("name", "pruned_at"),
                     "digest",
                     "dataset_fingerprint",
@@ -58,11 +57,17 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def number(self, version: ModelVersion) -> str:
         return str(version)
 
-    @display(description=gettext_lazy("state"), label=STATE_COLOURS)
-    def state(self, version: ModelVersion) -> tuple[str, str]:
-        return state_of(version)
+    @display(description=gettext_lazy("state"))
+    def state(self, version: ModelVersion) -> SafeString:
+        if version.is_active:
+            return labels.badge(_("active"), "success")
+        if version.pruned_at is not None:
+            return labels.badge(_("files removed"), "default")
+        if version.verification_error:
+            return labels.badge(_("damaged"), "danger")
+        return labels.badge(_("stored"), "info")
 
-    @display(description=gettext_lazy("held-out MAE: availability · fiability · safety"))
+    @display(description=gettext_lazy("held-out MAE (A · F · S)"))
     def held_out_mae(self, version: ModelVersion) -> str:
         return labels.mae(version.metrics)
 
@@ -112,17 +117,6 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
         then = reverse("admin:training_modelversion_change", args=[version.pk])
         return confirmed(request, admin=self, ask=lambda: _before_activation(version), act=act, then=then)
-
-
-def state_of(version: ModelVersion) -> tuple[str, str]:
-    """The key of its colour, and the word."""
-    if version.is_active:
-        return "active", _("active")
-    if version.pruned_at is not None:
-        return "pruned", _("files removed")
-    if version.verification_error:
-        return "damaged", _("damaged")
-    return "stored", _("stored")
 
 
 def _before_activation(version: ModelVersion) -> Confirmation:
