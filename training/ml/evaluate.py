@@ -94,7 +94,7 @@ def hold_out(frame: pd.DataFrame) -> Split:
     distinct = ~frame.duplicated(IDENTITY).to_numpy()
     held_out = text_groups(frame).map(_is_held_out).to_numpy(dtype=bool)
     if held_out.all():
-        held_out[:] = False
+        held_out = np.zeros_like(held_out)
     return Split(
         label="grouped_holdout",
         train=np.flatnonzero(distinct & ~held_out),

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array, hstack
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils.validation import check_is_fitted
 
 Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_]
@@ -39,7 +39,7 @@ class TermCounts:
 class Block:
     """One kind of features: terms of one column that stand in at least `min_df` rows.
 
-    With `tfidf`: 1 + ln(tf), times a smooth idf, each row of Euclidean length 1; otherwise plain counts.
+    With `tfidf`: scikit-learn's TfidfTransformer(sublinear_tf=True), otherwise plain counts.
     """
 
     column: str
@@ -55,7 +55,7 @@ Counts: TypeAlias = Mapping[str, TermCounts]
 def count_terms(texts: Iterable[str], analyse: Callable[[str], Iterable[str]]) -> TermCounts:
     """The terms in order of appearance. CountVectorizer would refuse texts that hold none."""
     numbers: dict[str, int] = {}
-    columns, starts = array("i"), array("q", [0])
+    columns, starts = array("i"), array("i", [0])  # 32 bits: liblinear takes no wider ones
     for text in texts:
         columns.extend([numbers.setdefault(term, len(numbers)) for term in analyse(text)])
         starts.append(len(columns))
@@ -115,8 +115,8 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
     ----------
     vocabularies_ : dict of str to dict of str to int
         For each block that has any term: the column, inside the block, of each term. Sorted.
-    weightings_ : dict of str to TfidfTransformer
-        For each block with tf-idf and any term: its idf.
+    idf_ : dict of str to ndarray of shape (n_terms,)
+        For each of these blocks that has tf-idf: the weight of each term.
     """
 
     def fit(self, X: Counts, y: None = None) -> Self:
@@ -133,8 +133,8 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         """
         chosen = {name: _frequent_terms(X[name], min_df=block.min_df) for name, block in BLOCKS.items()}
         self.vocabularies_ = {name: vocabulary for name, vocabulary in chosen.items() if vocabulary}
-        self.weightings_ = {
-            name: TfidfTransformer(sublinear_tf=True).fit(_align(X[name], vocabulary))
+        self.idf_ = {
+            name: _smooth_idf(_align(X[name], vocabulary))
             for name, vocabulary in self.vocabularies_.items()
             if BLOCKS[name].tfidf
         }
@@ -158,9 +158,9 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         return matrix
 
     def _block(self, name: str, counts: TermCounts) -> csr_array:
-        aligned = _align(counts, self.vocabularies_[name])
-        weighting = self.weightings_.get(name)
-        values = aligned if weighting is None else weighting.transform(aligned, copy=False)
+        values = _align(counts, self.vocabularies_[name])
+        if name in self.idf_:
+            _weigh(values, self.idf_[name])
         return values * BLOCKS[name].weight
 
 
@@ -173,12 +173,29 @@ def _frequent_terms(counts: TermCounts, *, min_df: int) -> dict[str, int]:
 
 def _align(counts: TermCounts, vocabulary: Mapping[str, int]) -> csr_array:
     """The counts in the vocabulary's columns, sorted; terms that it does not know are left out."""
-    columns = np.array([vocabulary.get(term, -1) for term in counts.terms], dtype=np.intp)
+    columns = np.array([vocabulary.get(term, -1) for term in counts.terms], dtype=np.int32)
     known = columns >= 0
-    starts = np.concatenate(([0], np.cumsum(known)))
+    starts = np.concatenate(([0], np.cumsum(known)), dtype=np.int32)
     selection = csr_array(
         (np.ones(starts[-1]), columns[known], starts), shape=(len(columns), len(vocabulary))
     )
     aligned = counts.matrix @ selection
     aligned.sort_indices()
     return aligned
+
+
+def _smooth_idf(counts: csr_array) -> NDArray[np.float64]:
+    """ln((1 + rows) / (1 + rows with the term)) + 1."""
+    rows, terms = counts.shape
+    rows_with = np.bincount(counts.indices, minlength=terms)
+    return np.asarray(np.log((rows + 1) / (rows_with + 1)) + 1)
+
+
+def _weigh(counts: csr_array, idf: NDArray[np.float64]) -> None:
+    """In place: (1 + ln count) · idf, then each row to Euclidean length 1.
+
+    TfidfTransformer does the same, but refuses zero rows, and its checks take most of a single prediction.
+    """
+    counts.data = (np.log(counts.data) + 1) * idf[counts.indices]
+    lengths = np.sqrt((counts * counts).sum(axis=1))
+    counts.data /= np.repeat(lengths, np.diff(counts.indptr))

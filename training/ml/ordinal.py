@@ -139,4 +139,5 @@ def median_scores(distribution: Floats) -> NDArray[np.int64]:
 def score_shares(scores: Floats) -> Floats:
     """The distribution of these scores, shape (5,); 2.3 counts 0.7 of a 2 and 0.3 of a 3."""
     above = np.clip(scores[:, None] - THRESHOLDS, 0.0, 1.0).mean(axis=0)
-    return distribution_of(above[None, :])[0]
+    shares: Floats = distribution_of(above[None, :])[0]
+    return shares

@@ -1,0 +1,133 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_array
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.preprocessing import OneHotEncoder
+
+from tests.training.ml.frames import frame_of, reports, row
+from training.ml.features import (
+    ReportFeatures,
+    TermCounts,
+    count_pieces,
+    count_reports,
+    count_words,
+    take_rows,
+)
+
+ODD_TEXTS = [
+    "Fuite d'eau   à l’étanchéité",
+    "  ",
+    "",
+    "a",
+    "ÉTÉ été Été",
+    "tension 6,6kV\tcellule\n12",
+    "¨uml¨aut ﬁn ½",
+    "\u0301seul",
+    "Σίσυφος ΣΑΣ",
+    "x" * 300,
+]
+
+
+def plain_recipe() -> ColumnTransformer:
+    """The recipe as scikit-learn alone would have it, refitted each time."""
+    text = {"strip_accents": "unicode", "sublinear_tf": True}
+    pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=3, **text)
+    return ColumnTransformer(
+        [
+            ("words", TfidfVectorizer(ngram_range=(1, 2), min_df=2, **text), "description"),
+            ("pieces", pieces, "description"),
+            ("names", TfidfVectorizer(ngram_range=(1, 2), **text), "equipment_name"),
+            ("equipment", OneHotEncoder(handle_unknown="ignore"), ["equipment_id"]),
+        ],
+        transformer_weights={"equipment": 0.7},
+        sparse_threshold=1.0,
+    )
+
+
+def assert_same(ours: csr_array, plain: csr_array) -> None:
+    assert ours.shape == plain.shape
+    assert np.allclose(ours.toarray(), plain.toarray(), rtol=1e-12, atol=0)
+
+
+def test_is_the_plain_recipe() -> None:
+    frame = reports()
+    counts = count_reports(frame)
+    assert_same(ReportFeatures().fit_transform(counts), plain_recipe().fit_transform(frame))
+
+
+def test_a_fold_of_shared_counts_is_a_refit_on_its_rows() -> None:
+    frame = pd.concat([reports(), reports()[:20]], ignore_index=True)
+    counts = count_reports(frame)
+    shuffled = np.random.default_rng(7).permutation(len(frame))
+    train, test = shuffled[:90], shuffled[90:]
+    features = ReportFeatures().fit(take_rows(counts, train))
+    plain = plain_recipe().fit(frame.iloc[train])
+    assert_same(features.transform(take_rows(counts, train)), plain.transform(frame.iloc[train]))
+    assert_same(features.transform(take_rows(counts, test)), plain.transform(frame.iloc[test]))
+    refitted = ReportFeatures().fit(count_reports(frame.iloc[train]))
+    assert refitted.vocabularies_ == features.vocabularies_
+    shared_test = features.transform(take_rows(counts, test))
+    assert (refitted.transform(count_reports(frame.iloc[test])) != shared_test).nnz == 0
+
+
+def test_unseen_reports_are_counted_afresh() -> None:
+    frame = reports()
+    unseen = frame_of(row(description="Fumée noire, broyeur à charbon ÉTEINT"), row(equipment_id="eq-00"))
+    features = ReportFeatures().fit(count_reports(frame))
+    assert_same(features.transform(count_reports(unseen)), plain_recipe().fit(frame).transform(unseen))
+
+
+@pytest.mark.parametrize(
+    ("count", "options"),
+    [
+        (count_words, {"ngram_range": (1, 2)}),
+        (count_pieces, {"analyzer": "char_wb", "ngram_range": (2, 5)}),
+    ],
+)
+def test_counts_are_those_of_count_vectorizer(
+    count: Callable[[list[str]], TermCounts], options: dict[str, Any]
+) -> None:
+    vectorizer = CountVectorizer(strip_accents="unicode", **options)
+    expected = pd.DataFrame(
+        vectorizer.fit_transform(ODD_TEXTS).toarray(), columns=vectorizer.get_feature_names_out()
+    )
+    counted = count(ODD_TEXTS)
+    found = pd.DataFrame(counted.matrix.toarray(), columns=counted.terms)
+    assert sorted(found.columns) == list(expected.columns)
+    assert np.array_equal(found[expected.columns].to_numpy(), expected.to_numpy())
+
+
+def test_a_block_without_terms_is_left_out() -> None:
+    frame = frame_of(row(equipment_name=" "), row(equipment_name="", equipment_id="eq-2"))
+    features = ReportFeatures().fit(count_reports(frame))
+    assert set(features.vocabularies_) == {"words", "equipment"}
+    # Later reports may have what the training set lacked.
+    assert features.transform(count_reports(frame_of(row()))).shape == (1, 11)
+
+
+def test_one_report_makes_features() -> None:
+    matrix = ReportFeatures().fit_transform(count_reports(frame_of(row(equipment_name=""))))
+    assert matrix.toarray().tolist() == [[0.7]]
+
+
+def test_no_report_makes_no_rows() -> None:
+    features = ReportFeatures().fit(count_reports(reports()))
+    assert features.transform(count_reports(frame_of())).shape == (0, 726)
+
+
+def test_matrix_is_canonical() -> None:
+    """Threads share it; tidying it up in place under them corrupts memory."""
+    matrix = ReportFeatures().fit_transform(count_reports(reports()))
+    fresh = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    assert fresh.has_canonical_format
+
+
+def test_must_be_fitted() -> None:
+    with pytest.raises(NotFittedError):
+        ReportFeatures().transform(count_reports(reports()))
