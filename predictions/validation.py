@@ -9,7 +9,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 
 from training.errors import InvalidRecordsError
-from training.validation import LIMITS, parse_time, text_problems, time_problems, type_name
+from training.rules import LIMITS, parse_time, text_problems, time_problems, type_name
 
 REQUIRED = ("description", "equipment_id")
 OPTIONAL = ("equipment_name", "system", "section")

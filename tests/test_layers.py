@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes"},
     {"models"},
-    {"datafiles", "frames", "artifacts", "sample"},
+    {"rules", "datafiles", "frames", "artifacts", "sample"},
     {"records", "validation", "review", "versions", "backups", "sessions", "importing"},
     {"runner", "supervisor", "schedules"},
     {"tasks"},

@@ -7,13 +7,12 @@ import pandas as pd
 
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
 from training.models.anomaly import MAX_SCORE, MIN_SCORE
-from training.validation import LIMITS, MAY_BE_BLANK, YEARS, score_problems, text_problems
+from training.rules import LIMITS, MAY_BE_BLANK, YEARS, score_problems, shown, text_problems
 
 _UNSTORABLE = r"[\0\ud800-\udfff]"
 _NUMBER = r"[+-]?[0-9]+(?:[.,][0-9]*)?"
 _TIME = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 _MAY_BE_BLANK = {*MAY_BE_BLANK, "anomaly_id"}
-_SHOWN = 40  # characters of a refused cell that a message echoes
 
 # Row position, column, what is wrong with it.
 Fault = tuple[int, str, str]
@@ -62,7 +61,7 @@ def _unfit_scores(cells: pd.DataFrame) -> Iterator[Fault]:
     for field in SCORE_COLUMNS:
         texts, scores = cells[field].str.strip(), parse_scores(cells[field])
         for position, text in texts[scores.isna() & (texts != "")].items():
-            yield _at(position), field, f"{field} must be a finite number, got {text[:_SHOWN]!r}"
+            yield _at(position), field, f"{field} must be a finite number, got {shown(text)!r}"
         for position, score in scores[(scores < MIN_SCORE) | (scores > MAX_SCORE)].items():
             for problem in score_problems(int(score) if score.is_integer() else score):
                 yield _at(position), field, f"{field} {problem}"
@@ -75,7 +74,7 @@ def _unreadable_times(cells: pd.DataFrame) -> Iterator[Fault]:
     sound = parse_times(texts).dt.year.isin(YEARS)
     rule = f"must be an ISO 8601 date and time between the years {YEARS[0]} and {YEARS[-1]}"
     for position, text in texts[~sound & (texts != "")].items():
-        yield _at(position), "detected_at", f"detected_at {rule}, got {text[:_SHOWN]!r}"
+        yield _at(position), "detected_at", f"detected_at {rule}, got {shown(text)!r}"
 
 
 def _at(position: object) -> int:

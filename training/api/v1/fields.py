@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from training.models.anomaly import MAX_SCORE, MIN_SCORE
-from training.validation import parse_time, score_problems, text_problems, time_problems
+from training.rules import parse_time, score_problems, text_problems, time_problems
 
 MAX_NAMED = 20  # unknown fields that an error names
 

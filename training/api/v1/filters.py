@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
-from training.validation import text_problems
+from training.rules import text_problems
 
 MAX_SEARCH = 200  # characters
 MAX_TERMS = 10

@@ -13,7 +13,7 @@ from training.api.errors import sentences
 from training.api.v1.fields import MomentField, StrictSerializer, TextField
 from training.errors import InvalidRecordsError
 from training.models import Anomaly
-from training.validation import LIMITS
+from training.rules import LIMITS
 
 BATCH_LIMIT = 1_000  # reports in one request
 OPTIONAL: dict[str, Any] = {"required": False, "allow_blank": True, "allow_null": True}  # null says nothing
