@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.training.ml.frames import frame_of, reports, row
@@ -88,7 +89,7 @@ def test_nothing_to_learn() -> None:
 
 def test_duplicates_are_learned_but_not_measured() -> None:
     frame = reports()
-    repeated = frame_of(*frame.to_dict("records"), *frame.to_dict("records")[:10])
+    repeated = pd.concat([frame, frame[:10]], ignore_index=True)
     metrics = fit_and_measure(repeated).metrics
     assert (metrics["records"], metrics["duplicates_dropped"]) == (150, 10)
     assert metrics["model"] == fit_and_measure(frame).metrics["model"]

@@ -100,7 +100,7 @@ def in_words(report: dict[str, Any]) -> str:
     parts = [facts, as_table(figures)]
     if periods := report.get("periods"):
         rows = {period["label"]: {"rows": period["rows"]} | period["mae"] for period in periods}
-        parts.append("\nmae by month\n" + as_table(pd.DataFrame.from_dict(rows, orient="index")))
+        parts.append("\nMAE of each month\n" + as_table(pd.DataFrame.from_dict(rows, orient="index")))
     return "\n".join(parts)
 
 
