@@ -1,6 +1,7 @@
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
+import predictions.schema  # noqa: F401  # describes the views to drf-spectacular
 from predictions import api
 from predictions.api_v1 import PredictionViewSet
 

@@ -81,7 +81,28 @@ STATUS = {
         "success": True,
     },
 }
-RUNNING = STATUS | {"is_training": True, "training_session_id": 6, "step": "fit", "progress": 70}
+FRESH = {
+    "is_training": False,
+    "training_sessions_completed": 0,
+    "available_backups": 0,
+    "last_training": None,
+}
+RUNNING = {
+    "is_training": True,
+    "training_sessions_completed": 0,
+    "available_backups": 0,
+    "last_training": {
+        "timestamp": "2024-12-05T14:30:22.123456",
+        "records_added": 3,
+        "training_time": 0.0,
+        "models_retrained": 0,
+        "backup_path": None,
+        "success": False,
+    },
+    "training_session_id": 6,
+    "step": "fit",
+    "progress": 70,
+}
 FOLLOWED = RUNNING | {
     "session": {
         "training_session_id": 6,
@@ -187,7 +208,13 @@ describe(
             )
         ],
         responses={
-            200: answer("Idle, training, and with `?session=`.", STATUS, RUNNING, FOLLOWED),
+            200: answer(
+                "Idle, before the first training, during one after a failed one, and with `?session=`.",
+                STATUS,
+                FRESH,
+                RUNNING,
+                FOLLOWED,
+            ),
             404: answer("There is no such session.", refusal("There is no training session 7.")),
         },
     ),

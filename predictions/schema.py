@@ -1,0 +1,259 @@
+"""The older service's routes in the OpenAPI description, told by examples."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, PolymorphicProxySerializer, extend_schema
+
+from training.api.schema import OPTIONAL_AUTH, answer, describe
+from training.api.v1.reports import ReportSerializer
+from training.ml.records import TARGETS
+
+PREDICT, MODELS = ["predict"], ["models"]
+
+ANOMALY = {
+    "anomaly_id": "MAINT_001",
+    "description": "Pump bearing overheating during high-load operation",
+    "equipment_name": "Primary Circulation Pump",
+    "equipment_id": "pump-uuid-123",
+}
+RESULT = {
+    "anomaly_id": "MAINT_001",
+    "equipment_id": "pump-uuid-123",
+    "equipment_name": "Primary Circulation Pump",
+    "predictions": {
+        "availability": {
+            "score": 3,
+            "description": "Noticeable effect on availability: reduced performance or redundancy",
+            "distribution": [0.1, 0.25, 0.5, 0.1, 0.05],
+            "expected": 2.75,
+            "confidence": 0.5,
+        },
+        "reliability": {
+            "score": 2,
+            "description": "Minor wear or defect: integrity is not at stake",
+            "distribution": [0.4, 0.58, 0.02, 0.0, 0.0],
+            "expected": 1.62,
+            "confidence": 0.58,
+        },
+        "process_safety": {
+            "score": 1,
+            "description": "No effect on process safety",
+            "distribution": [0.87, 0.12, 0.01, 0.0, 0.0],
+            "expected": 1.14,
+            "confidence": 0.87,
+        },
+    },
+    "overall_score": 2.0,
+    "total_sum": 6,
+    "risk_assessment": {
+        "overall_risk_level": "LOW",
+        "recommended_action": "Routine: handle within regular maintenance",
+        "critical_factors": [],
+        "weakest_aspect": "availability",
+        "criticality": 6,
+        "band": "normal",
+    },
+    "maintenance_recommendations": [
+        "Handle the anomaly within regular maintenance and keep watching the equipment."
+    ],
+    "model_version": 12,
+    "status": "success",
+    "processing_time_seconds": 0.0043,
+}
+BATCH = {
+    "batch_info": {
+        "total_anomalies": 1,
+        "successful_predictions": 1,
+        "failed_predictions": 0,
+        "processing_time_seconds": 0.0043,
+        "average_time_per_anomaly": 0.0043,
+    },
+    "results": [RESULT],
+    "model_version": 12,
+    "status": "completed",
+}
+ONE_WRONG = {"error": "Bad Request", "message": "Missing required fields: ['description']"}
+SOME_WRONG = {
+    "error": "Bad Request",
+    "message": "Data validation failed",
+    "validation_errors": ["Record 2: Missing required fields: ['description']"],
+}
+NO_MODEL = {
+    "error": "Service Unavailable",
+    "message": "No model is active: train one with POST /train, then activate it with POST /train/reload.",
+}
+HEALTHY = {
+    "status": "healthy",
+    "models_loaded": True,
+    "message": "Version 12 serves.",
+    "model_version": 12,
+    "app_name": "Equipment Anomaly Training Pipeline",
+    "version": "1.0.0",
+}
+DEGRADED = HEALTHY | {
+    "status": "degraded",
+    "models_loaded": False,
+    "message": NO_MODEL["message"],
+    "model_version": None,
+}
+INFO = {
+    "models_loaded": True,
+    "models": {
+        target: {
+            "description": "What the score is about",
+            "features": "What of a report the model reads",
+            "target_range": "1-5 (5 is the most critical)",
+        }
+        for target in TARGETS
+    },
+    "usage": {
+        "single_prediction": "POST /predict with one JSON object",
+        "batch_prediction": "POST /predict with a JSON list of up to 6,000 objects",
+        "required_fields": ["description", "equipment_id"],
+        "optional_fields": ["anomaly_id", "equipment_name", "system", "section", "detected_at"],
+    },
+    "message": "Version 12 serves.",
+    "model_version": 12,
+}
+FIGURES = {
+    "regression_metrics": {"mae": 0.25, "mse": 0.4, "rmse": 0.63, "r2_score": 0.61},
+    "accuracy_metrics": {"accuracy_within_0.5": 0.8, "accuracy_within_1.0": 0.96},
+    "exact": 0.8,
+    "quadratic_weighted_kappa": 0.75,
+    "macro_mae": 0.62,
+    "recall_ge_4": 0.67,
+    "precision_ge_4": 0.8,
+    "expected_calibration_error": 0.03,
+}
+SCORES = {f"score_{score}": count for score, count in enumerate((460, 220, 200, 110, 10), start=1)}
+
+
+def metrics_with(figures: dict[str, Any], **summary: object) -> dict[str, Any]:
+    return {
+        "model_performance": {
+            target: {
+                "test_samples": 1000,
+                **figures,
+                "prediction_statistics": {"mean": 1.9, "std": 1.0, "min": 1.0, "max": 5.0},
+                "score_distribution": {"predicted": SCORES, "actual": SCORES},
+                "dummy_baseline": figures,
+            }
+            for target in TARGETS
+        },
+        "training_statistics": {
+            target: {
+                "total_records": 5000,
+                "valid_target_records": 5000,
+                "target_statistics": {"mean": 1.9, "std": 1.1},
+                "target_distribution": SCORES,
+                "data_quality": {
+                    "missing_descriptions": 0,
+                    "missing_equipment_ids": 0,
+                    "duplicate_records": 3,
+                },
+            }
+            for target in TARGETS
+        },
+        "model_files": {
+            target: {
+                "filename": f"{target}_model.pkl",
+                "size_mb": 1.2,
+                "last_modified": "2026-03-01T02:00:12+00:00",
+                "exists": True,
+            }
+            for target in TARGETS
+        },
+        "training_history": {
+            "total_training_sessions": 12,
+            "last_training": {
+                "timestamp": "2026-03-01T02:00:12.123456",
+                "records_added": 3,
+                "training_time": 4.67,
+                "models_retrained": 3,
+                "backup_path": "model_backups/backup_20260301_020005",
+                "success": True,
+            },
+            "available_backups": 8,
+            "is_currently_training": False,
+        },
+        "summary": {
+            "models_evaluated": 3,
+            "total_training_records": 5000,
+            "recommendations": ["The fiability model finds 20% of the scores of 4 and 5: review by hand."],
+            **summary,
+        },
+        "model_version": 12,
+        "protocol": "grouped_holdout",
+    }
+
+
+UNDEFINED = {
+    name: dict.fromkeys(value) if isinstance(value, dict) else None for name, value in FIGURES.items()
+}
+MEASURED = metrics_with(FIGURES, overall_model_health=0.58, health_status="good")
+UNMEASURED = metrics_with(UNDEFINED, overall_model_health=None, health_status="unknown")
+
+
+class PredictionRequestSerializer(ReportSerializer):
+    """An anomaly to score; nothing of it is stored."""
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        fields["anomaly_id"].required = False
+        return fields
+
+
+def no_model() -> OpenApiResponse:
+    return answer("No model serves.", NO_MODEL)
+
+
+describe(
+    "predictions.api.PredictView",
+    post=extend_schema(
+        summary="Score one anomaly, or up to 6,000 in a list",
+        description="Answers in the form of the request. Nothing is stored.",
+        tags=PREDICT,
+        auth=OPTIONAL_AUTH,
+        request=PolymorphicProxySerializer(
+            component_name="AnomalyOrList",
+            serializers=[PredictionRequestSerializer, PredictionRequestSerializer(many=True)],
+            resource_type_field_name=None,
+            many=False,
+        ),
+        examples=[OpenApiExample("One anomaly", value=ANOMALY, request_only=True)],
+        responses={
+            200: answer("The scores of one anomaly, or of a list.", RESULT, BATCH),
+            400: answer("Something is wrong; of a list, each record is named.", ONE_WRONG, SOME_WRONG),
+            503: no_model(),
+        },
+    ),
+)
+describe(
+    "predictions.api.HealthView",
+    get=extend_schema(
+        summary="Whether a model serves",
+        description="Answers 200 whatever is wrong; `status` and `message` tell.",
+        tags=MODELS,
+        auth=OPTIONAL_AUTH,
+        responses={200: answer("Healthy, or degraded.", HEALTHY, DEGRADED)},
+    ),
+)
+describe(
+    "predictions.api.ModelsInfoView",
+    get=extend_schema(
+        summary="What the models are and how to ask them",
+        tags=MODELS,
+        auth=OPTIONAL_AUTH,
+        responses={200: answer("The three models.", INFO)},
+    ),
+)
+describe(
+    "predictions.api.ModelsMetricsView",
+    get=extend_schema(
+        summary="How good the serving version is",
+        description="Figures are of reports held out of training; null where one is not defined.",
+        tags=MODELS,
+        auth=OPTIONAL_AUTH,
+        responses={200: answer("Figures of the three models.", MEASURED, UNMEASURED), 503: no_model()},
+    ),
+)
