@@ -1,0 +1,139 @@
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from predictions import services
+from predictions.models import Prediction
+from predictions.predictor import Failure, LoadedModel, State
+from predictions.services import explain, serving_model, suggest, suggest_pending, unsuggested
+from tests.factories import AnomalyFactory, ApprovedFactory
+from tests.predictions.published import publish_version
+from training import artifacts, frames
+from training.errors import ModelNotLoadedError
+from training.ml.records import TARGETS
+from training.ml.scorer import AnomalyScorer
+from training.models import Anomaly, ModelVersion
+
+pytestmark = pytest.mark.django_db
+
+Status = Anomaly.Status
+
+
+def leak() -> Anomaly:
+    anomaly: Anomaly = AnomalyFactory.create(description="fuite vapeur")
+    return anomaly
+
+
+def test_a_suggestion_is_what_the_model_says(version: ModelVersion) -> None:
+    anomaly = leak()
+    said = artifacts.load_scorer(version).predict(frames.anomalies_frame([anomaly]))
+    assert suggest(anomalies=[anomaly]) == 1
+    stored = Prediction.objects.get()
+    assert stored.anomaly == anomaly
+    assert stored.model_version == version
+    assert (stored.availability_score, stored.fiability_score, stored.process_safety_score) == (1, 1, 5)
+    assert stored.distributions == {
+        target: [round(share, 4) for share in said[target].distribution[0].tolist()] for target in TARGETS
+    }
+    assert stored.confidence == round(min(said[target].confidence[0].item() for target in TARGETS), 4)
+
+
+def test_the_reviewed_columns_stay_as_they_are(version: ModelVersion) -> None:
+    pending, approved = leak(), ApprovedFactory.create(description="fuite vapeur")
+    before = list(Anomaly.objects.order_by("pk").values())
+    assert suggest(anomalies=[pending, approved]) == 2
+    assert list(Anomaly.objects.order_by("pk").values()) == before
+
+
+def test_an_anomaly_keeps_the_first_suggestion_of_a_version(version: ModelVersion) -> None:
+    anomaly = leak()
+    suggest(anomalies=[anomaly])
+    first = Prediction.objects.get()
+    Anomaly.objects.filter(pk=anomaly.pk).update(description="vibration palier")
+    anomaly.refresh_from_db()
+    assert suggest(anomalies=[anomaly, leak()]) == 1
+    assert Prediction.objects.get(anomaly=anomaly) == first
+    assert Prediction.objects.get(anomaly=anomaly).process_safety_score == 5
+
+
+def test_each_version_has_its_own_suggestion(version: ModelVersion) -> None:
+    anomaly = leak()
+    suggest(anomalies=[anomaly])
+    newer = publish_version(is_active=True)
+    assert suggest(anomalies=[anomaly]) == 1
+    versions = anomaly.predictions.order_by("pk").values_list("model_version", flat=True)
+    assert list(versions) == [version.pk, newer.pk]
+
+
+def test_a_racer_that_stored_the_same_first_is_no_error(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anomaly = leak()
+    suggest(anomalies=[anomaly])
+    first = Prediction.objects.get()
+    # The racer's row was not there yet when this process looked.
+    monkeypatch.setattr(services, "_without_suggestion", lambda anomalies, _: anomalies)
+    suggest(anomalies=[anomaly])
+    assert Prediction.objects.get() == first
+
+
+def test_nothing_to_suggest(version: ModelVersion) -> None:
+    assert suggest(anomalies=[]) == 0
+    assert suggest_pending() == 0
+
+
+def test_pending_anomalies_without_a_suggestion_get_one(version: ModelVersion) -> None:
+    seen, fresh = leak(), leak()
+    for status in (Status.APPROVED, Status.REJECTED):
+        ApprovedFactory.create(status=status)
+    suggest(anomalies=[seen])
+    assert list(unsuggested(serving_model())) == [fresh]
+    assert suggest_pending() == 1
+    assert {prediction.anomaly for prediction in Prediction.objects.all()} == {seen, fresh}
+    assert suggest_pending() == 0
+
+
+def test_the_oldest_come_first_up_to_the_limit(version: ModelVersion) -> None:
+    anomalies = AnomalyFactory.create_batch(5)
+    assert suggest_pending(limit=3) == 3
+    assert list(unsuggested(serving_model())) == anomalies[3:]
+    assert suggest_pending(limit=0) == 0
+    assert suggest_pending(limit=3) == 2
+
+
+def test_progress_after_each_chunk(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "CHUNK", 2)
+    AnomalyFactory.create_batch(5)
+    calls: list[tuple[int, int]] = []
+    assert suggest_pending(on_progress=lambda done, total: calls.append((done, total))) == 5
+    assert calls == [(2, 5), (4, 5), (5, 5)]
+    assert Prediction.objects.count() == 5
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_queries_do_not_grow_with_the_anomalies(
+    version: ModelVersion, django_assert_num_queries: DjangoAssertNumQueries, count: int
+) -> None:
+    serving_model()
+    AnomalyFactory.create_batch(count)
+    # The pointer, the count, a chunk of anomalies, one insert.
+    with django_assert_num_queries(4):
+        assert suggest_pending() == count
+
+
+def test_without_a_model_nothing_is_suggested() -> None:
+    anomaly = leak()
+    with pytest.raises(ModelNotLoadedError, match="No model is active: train one"):
+        suggest(anomalies=[anomaly])
+    with pytest.raises(ModelNotLoadedError, match="No model is active: train one"):
+        suggest_pending()
+
+
+def test_what_serves_is_explained() -> None:
+    loaded = LoadedModel(version_id=6, scorer=AnomalyScorer())
+    failure = Failure(version_id=7, reason="features.pkl was altered.", failed_at=0)
+    remedy = "Activate another version or restore a backup."
+    broken = f"version 7 is active but cannot be loaded (features.pkl was altered). {remedy}"
+    assert explain(State(loaded=loaded)) == "Version 6 serves."
+    assert explain(State(loaded=loaded, failure=failure)) == f"Version 6 serves: {broken}"
+    assert explain(State(failure=failure)) == f"No model serves: {broken}"
+    assert explain(State()).startswith("No model is active: train one with POST /train")
