@@ -249,6 +249,9 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": APP_NAME,
     "VERSION": VERSION,
+    "DESCRIPTION": "Send `Authorization: Token …`, or log in to the admin and use its session. "
+    "Every error is `{success: false, error, validation_errors?}`; the older service's routes "
+    "answer `{error, message, validation_errors?}`.",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

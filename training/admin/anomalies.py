@@ -284,7 +284,7 @@ def _review(request: HttpRequest, anomaly: Anomaly, form: ReviewForm) -> str:
     if APPROVE in request.POST:
         review.approve(anomalies=[anomaly], scores=scores, user=user, reason=reason)
         return _("%(anomaly)s is approved.") % {"anomaly": anomaly}
-    if scores or not {REJECT, REOPEN} & request.POST.keys():
+    if scores:
         review.correct(anomaly=anomaly, scores=scores, user=user, reason=reason)
     if REJECT in request.POST:
         review.reject(anomalies=[anomaly], user=user, reason=reason)
@@ -292,4 +292,6 @@ def _review(request: HttpRequest, anomaly: Anomaly, form: ReviewForm) -> str:
     if REOPEN in request.POST:
         review.reopen(anomalies=[anomaly], user=user, reason=reason)
         return _("%(anomaly)s is back in the review queue.") % {"anomaly": anomaly}
-    return _("The scores of %(anomaly)s are corrected.") % {"anomaly": anomaly}
+    if scores:
+        return _("The scores of %(anomaly)s are corrected.") % {"anomaly": anomaly}
+    return _("Nothing was changed.")

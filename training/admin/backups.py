@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -31,7 +32,7 @@ LIST = "admin:training_backup_changelist"
 
 @admin.register(Backup)
 class BackupAdmin(ReadOnlyAdmin):
-    list_display = ("name", "state", "kind", "created_at", "record_count", "model_version", "size")
+    list_display = ("name_and_kind", "state", "created_at", "records", "model_version", "size")
     list_select_related = ("model_version",)
     list_filter = (("kind", ChoicesCheckboxFilter), ("created_at", RangeDateFilter))
     list_filter_submit = True
@@ -55,6 +56,14 @@ class BackupAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    @display(description=gettext_lazy("backup"), ordering="name", header=True)
+    def name_and_kind(self, backup: Backup) -> list[str]:
+        return [backup.name, backup.get_kind_display()]
+
+    @display(description=gettext_lazy("records"), ordering="record_count")
+    def records(self, backup: Backup) -> str:
+        return number_format(backup.record_count, force_grouping=True)
 
     @display(description=gettext_lazy("state"))
     def state(self, backup: Backup) -> SafeString:

@@ -7,6 +7,7 @@ from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from training.admin.labels import verdict
 from training.ml.records import TARGETS
 from training.models import ModelVersion
 
@@ -18,8 +19,8 @@ TARGET_WORDS: dict[str, Promise] = {
 # The few that decide come first; the others are folded.
 DECIDING: dict[str, Promise] = {
     "mae": _("MAE"),
-    "recall_ge_4": _("recall ≥ 4"),
-    "precision_ge_4": _("precision ≥ 4"),
+    "recall_ge_4": _("recall ≥ 4"),
+    "precision_ge_4": _("precision ≥ 4"),
 }
 FOLDED: dict[str, Promise] = {
     "macro_mae": _("macro-averaged MAE"),
@@ -42,7 +43,7 @@ def figures_of(version: ModelVersion) -> dict[str, Any]:
     dummies = version.metrics["dummy"]
     return {
         "rows": version.metrics["rows"],
-        "sentence": version.comparison.get("sentence", ""),
+        "verdict": verdict(version),
         "targets": [
             _target(target, measured[target], champions.get(target) or {}, dummies[target])
             for target in TARGETS

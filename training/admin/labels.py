@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -12,6 +11,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from training.ml.records import TARGETS
+from training.models import ModelVersion
 
 
 def badge(text: object, colour: str) -> SafeString:
@@ -43,8 +43,28 @@ def duration(seconds: float) -> str:
     return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
 
 
-def mae(metrics: Mapping[str, Any], model: str = "model") -> str:
-    """The three held-out MAEs in the order of the targets, or a dash when nothing was measured."""
-    measured = metrics.get(model) or {}
-    values = [measured.get(target, {}).get("mae") for target in TARGETS]
-    return "–" if None in values else " · ".join(number_format(value, 3) for value in values)
+def maes(values: Mapping[str, float | None] | None) -> str:
+    """The MAEs of the three scores, in their order; a dash when nothing was measured."""
+    figures = [(values or {}).get(target) for target in TARGETS]
+    measured = [figure for figure in figures if figure is not None]
+    return " · ".join(number_format(figure, 3) for figure in measured) or "–"
+
+
+def held_out_maes(version: ModelVersion) -> str:
+    measured = version.metrics.get("model") or {}
+    return maes({target: figures["mae"] for target, figures in measured.items()})
+
+
+def verdict(version: ModelVersion) -> str:
+    """The gate's finding, in the language of the page; its own sentence is stored in English."""
+    comparison = version.comparison
+    if not comparison.get("candidate"):
+        return _("Too few records to hold some out: nothing was measured.")
+    if not comparison["champion"]:
+        return _("There was no champion to compare with.")
+    words = (
+        _("Not worse than the champion: MAE %(candidate)s, the champion's %(champion)s.")
+        if comparison["passed"]
+        else _("Worse than the champion: MAE %(candidate)s, the champion's %(champion)s.")
+    )
+    return words % {"candidate": maes(comparison["candidate"]), "champion": maes(comparison["champion"])}

@@ -7,10 +7,12 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 from rest_framework.authtoken import admin as _registered_first  # noqa: F401 — registers what is replaced here
 from rest_framework.authtoken.admin import TokenAdmin
 from rest_framework.authtoken.models import TokenProxy
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from training.admin.base import ReadOnlyAdmin, person
@@ -34,6 +36,12 @@ class TeamAdmin(GroupAdmin, ModelAdmin):
 @admin.register(TokenProxy)
 class KeyAdmin(TokenAdmin, ModelAdmin):
     """A key is worth its user's whole power, so superusers alone see and make them."""
+
+    list_display = ("user", "beginning", "created")
+
+    @display(description=gettext_lazy("key"))
+    def beginning(self, token: TokenProxy) -> str:
+        return f"{token.key[:6]}…"
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return is_superuser(request)

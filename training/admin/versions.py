@@ -69,11 +69,11 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("held-out MAE (A · F · S)"))
     def held_out_mae(self, version: ModelVersion) -> str:
-        return labels.mae(version.metrics)
+        return labels.held_out_maes(version)
 
     @display(description=gettext_lazy("beside the champion"))
     def verdict(self, version: ModelVersion) -> str:
-        return str(version.comparison.get("sentence", "–"))
+        return labels.verdict(version)
 
     @display(description=gettext_lazy("size"), ordering="size_bytes")
     def size(self, version: ModelVersion) -> str:
@@ -124,15 +124,14 @@ def _before_activation(version: ModelVersion) -> Confirmation:
     changes = [
         switch_in_words(champion, version),
         _("Held-out MAE (availability · fiability · safety) of %(version)s: %(mae)s")
-        % {"version": version, "mae": labels.mae(version.metrics)},
+        % {"version": version, "mae": labels.held_out_maes(version)},
     ]
     if champion is not None:
         changes.append(
             _("Held-out MAE (availability · fiability · safety) of %(version)s: %(mae)s")
-            % {"version": champion, "mae": labels.mae(champion.metrics)}
+            % {"version": champion, "mae": labels.held_out_maes(champion)}
         )
-    if version.comparison:
-        changes.append(version.comparison["sentence"])
+    changes.append(labels.verdict(version))
     changes.append(_("The files are verified first; a version that cannot be loaded never serves."))
     return Confirmation(
         title=_("Activate %(version)s?") % {"version": version},
