@@ -28,7 +28,7 @@ class Command(BaseCommand):
         "workbook (.xlsx). Times are ISO 8601, in UTC. Rows without an anomaly_id get one derived from "
         "equipment, text and time, so importing the same file twice changes nothing. Bad rows and exact "
         "duplicates are left out and listed by line; the others are stored together or, if anything fails, "
-        "not at all."
+        "not at all. When nothing can be imported, it ends with an error."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
