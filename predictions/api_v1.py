@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from predictions.models import Prediction
 from predictions.risk import band_of, criticality_of
 from predictions.services import serving_model, suggest_pending, unsuggested
+from training.api.schema import ErrorSerializer
 from training.api.v1.base import ResourceViewSet
 from training.api.v1.filters import since, until
 from training.ml.records import SCORE_COLUMNS
@@ -73,7 +74,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Resour
     ordering = ["-id"]
     ordering_fields = ["id", "confidence", "created_at"]
 
-    @extend_schema(request=None, responses=SuggestedSerializer)
+    @extend_schema(request=None, responses={200: SuggestedSerializer, 503: ErrorSerializer})
     @action(detail=False, methods=["post"], filter_backends=[], pagination_class=None)
     def suggest(self, request: Request) -> Response:
         """Store suggestions of the serving version for pending anomalies without one, up to 6,000 at once."""
