@@ -16,6 +16,8 @@ FORBIDDEN = "The permission is missing; the sentence names it."
 UNKNOWN_ROW = "There is no such row."
 CONFLICT = "The state does not allow it; the sentence says why."
 
+SUMMARIES = {"list": "Filter, search, order", "retrieve": "One of them"}
+
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -29,7 +31,18 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 class ResourceSchema(AutoSchema):
-    """Adds what any resource of /api/v1/ may answer: once here, instead of on every action."""
+    """Adds what holds for any resource of /api/v1/: once here, instead of on every action."""
+
+    view: Any  # a ResourceViewSet
+
+    def get_summary(self) -> str | None:
+        """The first sentence of the action's own description."""
+        summary: str | None = super().get_summary()
+        return summary or SUMMARIES.get(self.view.action) or super().get_description().partition(".")[0]
+
+    def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's signature
+        permission = self.view.permission_of(self.view.action)
+        return f"{super().get_description()}\n\nNeeds `{permission}`."
 
     def get_operation(
         self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry

@@ -26,7 +26,10 @@ class ResourceViewSet(GenericViewSet[Any]):
     lookup_value_regex = "[0-9]{1,18}"  # a path with any other key leads nowhere
 
     def get_permissions(self) -> list[BasePermission]:
-        return [requires(self.permissions.get(self.action or "", self.permissions["list"]))()]
+        return [requires(self.permission_of(self.action))()]
+
+    def permission_of(self, action: str | None) -> str:
+        return self.permissions.get(action or "list", self.permissions["list"])
 
     def handle_exception(self, exc: Exception) -> Response:
         """The address names one version or backup: that it cannot be used is its state, not our failure."""
