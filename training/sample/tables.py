@@ -36,7 +36,13 @@ class Addition:
 
 
 ADDITIONS = (
-    Addition("", "", (0, 0, 0), 70),
+    Addition("", "", (0, 0, 0), 16),
+    Addition(", constaté pendant la ronde", ", seen on the round", (0, 0, 0), 9),
+    Addition(", signalé par le quart de nuit", ", reported by the night shift", (0, 0, 0), 9),
+    Addition(", voir photo", ", see photo", (0, 0, 0), 9),
+    Addition(" depuis ce matin", " since this morning", (0, 0, 0), 9),
+    Addition(", même constat que la semaine dernière", ", same as last week", (0, 0, 0), 9),
+    Addition(", DI à créer", ", work request to be raised", (0, 0, 0), 9),
     Addition(", à surveiller", ", to be monitored", (-1, -1, 0), 7, 2),
     Addition(", intervention urgente", ", urgent", (1, 0, 0), 6, 2),
     Addition(", défaut répétitif", ", recurring", (0, 1, 0), 9, 2),
