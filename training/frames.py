@@ -41,5 +41,7 @@ def _approved_rows(after: int = 0) -> "QuerySet[Anomaly, tuple[Any, ...]]":
 
 def _frame(rows: "list[tuple[Any, ...]]") -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["pk", *COLUMNS]).drop(columns="pk")
-    frame["detected_at"] = pd.to_datetime(frame["detected_at"], utc=True).dt.tz_localize(None).astype("datetime64[us]")
+    frame["detected_at"] = (
+        pd.to_datetime(frame["detected_at"], utc=True).dt.tz_localize(None).astype("datetime64[us]")
+    )
     return frame.astype(dict.fromkeys(SCORE_COLUMNS, float))

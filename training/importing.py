@@ -14,8 +14,6 @@ from training.models import Anomaly
 from training.records import CHUNK, RecordCounts, ScoredReport, reports_from_frame, store_records
 from training.sample import sample_frame, unscored_sample_frame
 
-REASON_LENGTH = 100  # characters that the history keeps
-
 
 def import_records(
     *,
@@ -37,7 +35,7 @@ def import_records(
             user=user,
             source=Anomaly.Source.IMPORT,
             status=status,
-            reason=reason[:REASON_LENGTH],
+            reason=reason,
         )
         if dry_run:
             transaction.set_rollback(True)

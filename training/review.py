@@ -11,6 +11,7 @@ from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
+MAX_REASON = 1_000  # characters that a reviewer may give as the reason
 CHANGED = ["status", "reviewed_by", "reviewed_at", "updated_at", *SCORE_COLUMNS]
 
 

@@ -60,10 +60,16 @@ class ReviewForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         required=False,
-        max_length=100,
+        max_length=review.MAX_REASON,
         widget=UnfoldAdminTextInputWidget,
         help_text=gettext_lazy("Kept in the history, beside the old and the new scores."),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in set(SCORE_COLUMNS) & self.fields.keys():
+            # What the reviewer saw goes along, so a change is told from a colleague's of a moment ago.
+            self.fields[name].show_hidden_initial = True
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -278,7 +284,7 @@ def _scale_in_words() -> str:
 def _review(request: HttpRequest, anomaly: Anomaly, form: ReviewForm) -> str:
     """Call the verb of the button that was pressed; what it did, in a sentence.
 
-    Only the scores that were typed are passed on: a colleague's of a moment ago are not written back.
+    Only the scores that were typed are passed on: what a colleague changed meanwhile stays.
     """
     scores, reason, user = form.changed_scores, form.cleaned_data["reason"], person(request)
     if APPROVE in request.POST:

@@ -77,7 +77,10 @@ class Anomaly(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
-    history = HistoricalRecords(excluded_fields=["criticality", "updated_at"])
+    history = HistoricalRecords(
+        excluded_fields=["criticality", "updated_at"],
+        history_change_reason_field=models.TextField(null=True),
+    )
 
     objects = AnomalyQuerySet.as_manager()
 

@@ -19,10 +19,9 @@ from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
 from training.models import Anomaly
 
-MAX_REASON = Anomaly.history.model.history_change_reason.field.max_length
-
 
 class AnomalySerializer(serializers.ModelSerializer[Anomaly]):
+    criticality = serializers.FloatField(read_only=True, allow_null=True)
     reviewed_by = UsernameField()
 
     class Meta:
@@ -44,11 +43,11 @@ class AnomalySerializer(serializers.ModelSerializer[Anomaly]):
 
 
 class ReasonSerializer(StrictSerializer):
-    reason = TextField(max_length=MAX_REASON)
+    reason = TextField(max_length=review.MAX_REASON)
 
 
 class OptionalReasonSerializer(StrictSerializer):
-    reason = TextField(max_length=MAX_REASON, required=False, allow_blank=True, default="")
+    reason = TextField(max_length=review.MAX_REASON, required=False, allow_blank=True, default="")
 
 
 class ScoresSerializer(StrictSerializer):
