@@ -14,14 +14,14 @@ from predictions.predictor import LoadedModel, State
 from predictions.validation import Report
 from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
-from training.ml.records import COLUMNS, SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
+from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
 from training.models import Anomaly
 
 if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
     from training.ml.scorer import Suggestion
 
 CHUNK = 2_000  # anomalies scored and stored at a time: bounds memory and the length of a statement
-STATED = (*TEXT_COLUMNS[1:], "detected_at")  # the columns that a report fills
+STATED = TEXT_COLUMNS[1:]  # what a report says in words
 DECIMALS = 4  # of probabilities and expected scores that are stored or answered
 
 
@@ -143,7 +143,12 @@ def _rows(suggestion: "Suggestion") -> Iterator[TargetSuggestion]:
 
 def _frame(reports: Sequence[Report]) -> pd.DataFrame:
     """The reports as a frame of training.ml.records; their scores are unknown, their ids do not matter."""
-    columns: dict[str, object] = {name: [getattr(report, name) for report in reports] for name in STATED}
-    frame = pd.DataFrame(columns | {"anomaly_id": ""} | dict.fromkeys(SCORE_COLUMNS, np.nan))
-    detected_at = pd.to_datetime(frame["detected_at"], utc=True).dt.tz_localize(None)
-    return frame.assign(detected_at=detected_at.astype("datetime64[us]")).loc[:, list(COLUMNS)]
+    moments = pd.Series([report.detected_at for report in reports], dtype="datetime64[us, UTC]")
+    return pd.DataFrame(
+        {
+            "anomaly_id": [""] * len(reports),
+            **{name: [getattr(report, name) for report in reports] for name in STATED},
+            "detected_at": moments.dt.tz_localize(None),
+            **dict.fromkeys(SCORE_COLUMNS, np.full(len(reports), np.nan)),
+        }
+    )

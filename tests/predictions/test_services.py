@@ -1,10 +1,14 @@
+from datetime import datetime
+
 import pytest
+from pandas.testing import assert_frame_equal
 from pytest_django import DjangoAssertNumQueries
 
 from predictions import services
 from predictions.models import Prediction
 from predictions.predictor import Failure, LoadedModel, State
 from predictions.services import explain, serving_model, suggest, suggest_pending, unsuggested
+from predictions.validation import validate_many
 from tests.factories import AnomalyFactory, ApprovedFactory
 from tests.predictions.published import publish_version
 from training import artifacts, frames
@@ -137,3 +141,13 @@ def test_what_serves_is_explained() -> None:
     assert explain(State(loaded=loaded, failure=failure)) == f"Version 6 serves: {broken}"
     assert explain(State(failure=failure)) == f"No model serves: {broken}"
     assert explain(State()).startswith("No model is active: train one with POST /train")
+
+
+def test_reports_make_the_same_frame_as_anomalies() -> None:
+    moment = "2026-03-01T06:30:00.000005+00:00"
+    leak = {"description": "fuite", "equipment_id": "eq-1", "section": "34MC"}
+    noise = {"description": "bruit", "equipment_id": "eq-2", "equipment_name": "Pompe", "system": "eau"}
+    reports = validate_many([leak | {"detected_at": moment}, noise])
+    anomalies = [Anomaly(**leak, detected_at=datetime.fromisoformat(moment)), Anomaly(**noise)]
+    assert_frame_equal(services._frame(reports), frames.anomalies_frame(anomalies))
+    assert_frame_equal(services._frame(reports[1:]), frames.anomalies_frame(anomalies[1:]))
