@@ -4,6 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 
+from training.api.guide_schema import RUNNING, STATUS
 from training.api.schema import OPTIONAL_AUTH, answer, describe
 from training.api.v1.reports import ReportSerializer
 from training.ml.records import TARGETS
@@ -115,6 +116,7 @@ INFO = {
     "message": "Version 12 serves.",
     "model_version": 12,
 }
+NO_INFO = INFO | {"models_loaded": False, "message": NO_MODEL["message"], "model_version": None}
 FIGURES = {
     "regression_metrics": {"mae": 0.25, "mse": 0.4, "rmse": 0.63, "r2_score": 0.61},
     "accuracy_metrics": {"accuracy_within_0.5": 0.8, "accuracy_within_1.0": 0.96},
@@ -126,17 +128,21 @@ FIGURES = {
     "expected_calibration_error": 0.03,
 }
 SCORES = {f"score_{score}": count for score, count in enumerate((460, 220, 200, 110, 10), start=1)}
+HELD_OUT = FIGURES | {
+    "prediction_statistics": {"mean": 1.9, "std": 1.0, "min": 1.0, "max": 5.0},
+    "score_distribution": {"predicted": SCORES, "actual": SCORES},
+}
 
 
-def metrics_with(figures: dict[str, Any], **summary: object) -> dict[str, Any]:
+def metrics_with(
+    rows: int, held_out: dict[str, Any], dummy: dict[str, Any], **summary: object
+) -> dict[str, Any]:
     return {
         "model_performance": {
             target: {
-                "test_samples": 1000,
-                **figures,
-                "prediction_statistics": {"mean": 1.9, "std": 1.0, "min": 1.0, "max": 5.0},
-                "score_distribution": {"predicted": SCORES, "actual": SCORES},
-                "dummy_baseline": figures,
+                "test_samples": rows,
+                **held_out,
+                "dummy_baseline": dummy,
             }
             for target in TARGETS
         },
@@ -165,33 +171,36 @@ def metrics_with(figures: dict[str, Any], **summary: object) -> dict[str, Any]:
         },
         "training_history": {
             "total_training_sessions": 12,
-            "last_training": {
-                "timestamp": "2026-03-01T02:00:12.123456",
-                "records_added": 3,
-                "training_time": 4.67,
-                "models_retrained": 3,
-                "backup_path": "model_backups/backup_20260301_020005",
-                "success": True,
-            },
+            "last_training": STATUS["last_training"],
             "available_backups": 8,
             "is_currently_training": False,
         },
         "summary": {
-            "models_evaluated": 3,
             "total_training_records": 5000,
             "recommendations": ["The fiability model finds 20% of the scores of 4 and 5: review by hand."],
             **summary,
         },
         "model_version": 12,
-        "protocol": "grouped_holdout",
+        "protocol": "grouped_holdout" if rows else None,
     }
 
 
 UNDEFINED = {
     name: dict.fromkeys(value) if isinstance(value, dict) else None for name, value in FIGURES.items()
 }
-MEASURED = metrics_with(FIGURES, overall_model_health=0.58, health_status="good")
-UNMEASURED = metrics_with(UNDEFINED, overall_model_health=None, health_status="unknown")
+MEASURED = metrics_with(
+    1000, HELD_OUT, FIGURES, overall_model_health=0.58, health_status="good", models_evaluated=3
+)
+UNMEASURED = metrics_with(
+    0,
+    UNDEFINED | {"prediction_statistics": None, "score_distribution": None},
+    UNDEFINED,
+    overall_model_health=None,
+    health_status="unknown",
+    models_evaluated=0,
+)
+FAILED = {"training_history": {**MEASURED["training_history"], "last_training": RUNNING["last_training"]}}
+RESTORED = {"training_history": {**MEASURED["training_history"], "last_training": None}}
 
 
 class PredictionRequestSerializer(ReportSerializer):
@@ -244,7 +253,7 @@ describe(
         summary="What the models are and how to ask them",
         tags=MODELS,
         auth=OPTIONAL_AUTH,
-        responses={200: answer("The three models.", INFO)},
+        responses={200: answer("The three models.", INFO, NO_INFO)},
     ),
 )
 describe(
@@ -254,6 +263,13 @@ describe(
         description="Figures are of reports held out of training; null where one is not defined.",
         tags=MODELS,
         auth=OPTIONAL_AUTH,
-        responses={200: answer("Figures of the three models.", MEASURED, UNMEASURED), 503: no_model()},
+        responses={
+            200: answer(
+                "Figures of the three models.",
+                MEASURED,
+                also=[UNMEASURED, MEASURED | FAILED, MEASURED | RESTORED],
+            ),
+            503: no_model(),
+        },
     ),
 )

@@ -1,5 +1,6 @@
 """How the OpenAPI description is made: errors that every resource answers, views described from outside."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiViewExtension
@@ -77,12 +78,12 @@ def describe(view: str, **methods: Any) -> None:
             return extend_schema_view(**methods)(type(self.target.__name__, (self.target,), {}))
 
 
-def answer(sentence: str, *examples: Any) -> OpenApiResponse:
-    """An answer told by examples, which are also its shape."""
+def answer(sentence: str, *examples: Any, also: Sequence[Any] = ()) -> OpenApiResponse:
+    """An answer told by examples, which are also its shape; `also` widens the shape unseen."""
     shown = [
         OpenApiExample(f"Example {number}", value=example) for number, example in enumerate(examples, start=1)
     ]
-    return OpenApiResponse(shape_of(*examples), description=sentence, examples=shown)
+    return OpenApiResponse(shape_of(*examples, *also), description=sentence, examples=shown)
 
 
 def shape_of(*examples: Any) -> dict[str, Any]:
