@@ -1,10 +1,17 @@
 """What every test stands on: a database file that other processes can open, and files of its own."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.db import connections
 from pytest_django import Settings
+
+from tests.queue_processes import MARK, Queue, database_url, running
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +29,30 @@ def media_root(settings: Settings, tmp_path: Path) -> Path:
     root.mkdir()
     settings.MEDIA_ROOT = root
     return root
+
+
+@pytest.fixture
+def queue_mark(
+    transactional_db: None, media_root: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Processes that the test starts work on its database and files, and do not outlive it."""
+    mark = uuid4().hex
+    settings.TRAINING_LEASE = 3
+    environment = {"DATABASE_URL": database_url(), "MEDIA_ROOT": str(media_root), "TRAINING_LEASE": "3"}
+    for name, value in (environment | {MARK: mark}).items():
+        monkeypatch.setenv(name, value)
+    yield mark
+    for process in running(mark):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def queue(queue_mark: str, tmp_path: Path) -> Iterator[Queue]:
+    """A queue to be started; its log is shown when the test fails."""
+    queue = Queue(queue_mark, tmp_path / "queue.log")
+    yield queue
+    if queue.watch is not None:
+        queue.watch.kill()
+        queue.watch.wait()
+    print(queue.log.read_text() if queue.log.exists() else "")  # noqa: T201  # pytest shows it on failure

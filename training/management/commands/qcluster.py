@@ -42,7 +42,6 @@ T = TypeVar("T")
 
 TICK = 0.2  # seconds between looks at the cluster
 LOOK = 2.0  # seconds between looks at the sessions
-START = 15.0  # seconds that a fresh cluster has before it counts as deaf
 HAND_BACK = 4.0  # seconds that a worker has to give its session back
 BACK_OFF = (0.5, 1, 2, 4, 8, 15, 30)  # seconds before the cluster is started again
 STEADY = 60.0  # seconds after which a cluster's death counts as the first
@@ -128,15 +127,19 @@ def prepare() -> None:
 
 
 def guard(cluster: "subprocess.Popen[bytes]", stop: StopRequest) -> None:
-    """Return when the cluster ended, or is deaf, or somebody asked to stop."""
+    """Return when the cluster ended, or is deaf, or somebody asked to stop.
+
+    A fresh one has half as long again as POST /train waits before it counts as deaf.
+    """
     started = looked = time.monotonic()
+    time_to_start = settings.TRAINING_CLAIM_WAIT * 1.5
     while cluster.poll() is None and not stop.wait(TICK):
         now = time.monotonic()
         if now - looked < LOOK:
             continue
         looked = now
         unheard = ask_database(somebody_waits_unheard, otherwise=False)
-        if unheard and now - started > START:
+        if unheard and now - started > time_to_start:
             logger.error("A training session waits and the queue does not take it: it starts afresh")
             return
 

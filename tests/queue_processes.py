@@ -1,0 +1,116 @@
+"""Real queue processes for tests: started on the test database, found again in /proc by a mark."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+MARK = "QUEUE_TEST_MARK"  # an environment variable that every descendant inherits
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Running:
+    """A live process, not a zombie. Older ones sort first."""
+
+    started: int
+    pid: int
+    parent: int
+    arguments: tuple[str, ...]
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+
+def running(mark: str) -> list[Running]:
+    """Every process that carries the mark, this one aside, oldest first."""
+    found = [_look(Path(entry), mark) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return sorted(process for process in found if process is not None and process.pid != os.getpid())
+
+
+def _look(entry: Path, mark: str) -> Running | None:
+    try:
+        if f"{MARK}={mark}".encode() not in (entry / "environ").read_bytes().split(b"\0"):
+            return None
+        # After the command's name, in brackets: state, parent, …, and the start time as the 20th.
+        state, *fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        arguments = tuple((entry / "cmdline").read_text().split("\0"))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    if state in "ZX":
+        return None
+    return Running(pid=int(entry.name), parent=int(fields[0]), started=int(fields[18]), arguments=arguments)
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """What the condition answers as soon as it is true; fails the test when it never is."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+    return answer
+
+
+def database_url() -> str:
+    """The test database as another process opens it."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    login = f"{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
+    return f"postgres://{login}/{database['NAME']}"
+
+
+class Queue:
+    """`manage.py qcluster` and the processes under it."""
+
+    def __init__(self, mark: str, log: Path) -> None:
+        self.mark = mark
+        self.log = log
+        self.watch: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, grace: float = 1.0) -> None:
+        """Returns when it is ready for work."""
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster", f"--grace={grace}"]
+        with self.log.open("ab") as log:
+            self.watch = subprocess.Popen(command, stderr=log)
+        wait_until(lambda: len(self.parts()) == 3)
+
+    def stop(self) -> None:
+        """SIGTERM, as every process manager does it; fails when it takes longer than it may."""
+        assert self.watch is not None
+        self.watch.terminate()
+        self.watch.wait(timeout=30)
+
+    def sentinel(self) -> Running | None:
+        found = [process for process in running(self.mark) if "--unsupervised" in process.arguments]
+        return next((p for p in found if self.watch and p.parent == self.watch.pid), None)
+
+    def parts(self) -> list[Running]:
+        """Worker, monitor and pusher, in the order in which the sentinel starts them."""
+        sentinel = self.sentinel()
+        return [p for p in running(self.mark) if sentinel and p.parent == sentinel.pid]
+
+    def trainings(self) -> list[Running]:
+        return trainings(self.mark)
+
+    def worker(self) -> Running | None:
+        """The parent of the training that runs."""
+        parents = {training.parent for training in self.trainings()}
+        return next((process for process in running(self.mark) if process.pid in parents), None)
+
+
+def trainings(mark: str) -> list[Running]:
+    """The training subprocesses that are alive."""
+    return [process for process in running(mark) if "run_training" in process.arguments]
+
+
+def training_of(mark: str, session_id: int) -> Running | None:
+    """The subprocess that trains for this session."""
+    return next((process for process in trainings(mark) if str(session_id) in process.arguments), None)
