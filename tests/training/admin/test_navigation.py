@@ -1,0 +1,47 @@
+import pytest
+from django.test import RequestFactory
+
+from tests.factories import AnomalyFactory, ApprovedFactory, UserFactory, user_with
+from training.admin.navigation import navigation
+
+pytestmark = pytest.mark.django_db
+
+
+def places(*permissions: str, **user: bool) -> list[str]:
+    request = RequestFactory().get("/admin/")
+    request.user = UserFactory.create(**user) if user else user_with(*permissions)
+    return [str(item["title"]) for group in navigation(request) for item in group["items"]]
+
+
+def test_a_superuser_sees_every_place() -> None:
+    assert places(is_superuser=True) == [
+        "Start",
+        "Anomalies",
+        "Predictions",
+        "Training sessions",
+        "Model versions",
+        "Activations",
+        "Backups",
+        "Training schedule",
+        "Waiting tasks",
+        "Finished tasks",
+        "Failed tasks",
+        "Users",
+        "Groups",
+        "API tokens",
+        "Failed logins",
+    ]
+
+
+def test_others_see_where_they_may_go() -> None:
+    assert places() == ["Start"]
+    assert places("training.view_backup", "auth.view_user") == ["Start", "Backups", "Users"]
+
+
+def test_the_badge_counts_what_waits() -> None:
+    request = RequestFactory().get("/admin/")
+    request.user = user_with("training.view_anomaly")
+    ApprovedFactory.create()
+    assert "badge" not in navigation(request)[0]["items"][1]
+    AnomalyFactory.create_batch(2)
+    assert navigation(request)[0]["items"][1]["badge"] == "2"
