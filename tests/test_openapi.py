@@ -15,6 +15,7 @@ from tests.factories import ApprovedFactory, SessionFactory, UserFactory
 from tests.trained import approved_records, trained_version
 from training import backups, frames, review
 from training.ml.evaluate import measure
+from training.ml.records import SCORE_COLUMNS
 from training.ml.scorer import AnomalyScorer
 from training.models import Anomaly, Backup, ModelVersion
 
@@ -82,7 +83,7 @@ def measured() -> dict[str, Any]:
 @pytest.fixture
 def client() -> APIClient:
     """One of everything: a version that serves, its session, a backup, a reviewed anomaly."""
-    approved_records(40)
+    approved_records()
     version = trained_version("version_1", is_active=True, metrics=measured())
     SessionFactory.create(status="succeeded", model_version=version)
     SessionFactory.create(status="failed", reason="x")
@@ -112,18 +113,20 @@ GETS = [
     "/models/info",
     "/models/metrics",
 ]
-POSTS: list[tuple[str, object, int]] = [
-    ("/api/v1/anomalies/", RECORD, 201),
-    ("/api/v1/anomalies/", [RECORD], 201),
-    ("/api/v1/anomalies/", {}, 400),
+POSTS: list[tuple[str, object, int]] = [  # in this order: one row's story
     ("/api/v1/anomalies/{id}/approve/", {"reason": "x"}, 200),
     ("/api/v1/anomalies/{id}/correct/", {"scores": {"fiability_score": 5}, "reason": "x"}, 200),
+    ("/api/v1/anomalies/{id}/reopen/", None, 200),
+    ("/api/v1/anomalies/{id}/reject/", {"reason": "x"}, 200),
     ("/api/v1/anomalies/{id}/reject/", {"reason": "x"}, 409),
-    ("/api/v1/training-sessions/", None, 202),
+    ("/api/v1/anomalies/", RECORD, 201),
+    ("/api/v1/anomalies/", RECORD, 409),
+    ("/api/v1/anomalies/", [RECORD | {"anomaly_id": "P-2"}], 201),
+    ("/api/v1/anomalies/", {}, 400),
     ("/api/v1/model-versions/{id}/activate/", None, 200),
-    ("/api/v1/backups/", None, 201),
     ("/api/v1/backups/{name}/verify/", None, 200),
     ("/api/v1/backups/{name}/restore/", None, 200),
+    ("/api/v1/backups/", None, 201),
     ("/api/v1/predictions/suggest/", None, 200),
     ("/predict", RECORD, 200),
     ("/predict", [RECORD], 200),
@@ -131,6 +134,9 @@ POSTS: list[tuple[str, object, int]] = [
     ("/predict", [{}], 400),
     ("/train", [{}], 400),
     ("/train/reload", None, 200),
+    ("/api/v1/training-sessions/", None, 202),
+    ("/api/v1/training-sessions/", None, 409),
+    ("/train", [RECORD | dict.fromkeys(SCORE_COLUMNS, 3)], 409),
 ]
 
 
@@ -141,20 +147,24 @@ def address(path: str) -> str:
     return path.replace("{id}", str(rows.latest("pk").pk)).replace("{name}", backup.name)
 
 
-@pytest.mark.parametrize("path", GETS)
-def test_what_is_read_has_the_promised_shape(path: str, client: APIClient, document: dict[str, Any]) -> None:
-    response = client.get(address(path))
-    assert response.status_code == 200
-    promised(document, "get", path, 200).validate(response.json())
-
-
-@pytest.mark.parametrize(("path", "body", "status"), POSTS)
-def test_what_is_answered_to_a_post_has_the_promised_shape(
-    path: str, body: object, status: int, client: APIClient, document: dict[str, Any]
+def test_what_is_read_has_the_promised_shape(
+    client: APIClient, document: dict[str, Any], subtests: pytest.Subtests
 ) -> None:
-    response = client.post(address(path), body, format="json")
-    assert response.status_code == status, response.json()
-    promised(document, "post", path, status).validate(response.json())
+    for path in GETS:
+        with subtests.test(path):
+            response = client.get(address(path))
+            assert response.status_code == 200
+            promised(document, "get", path, 200).validate(response.json())
+
+
+def test_what_is_answered_to_a_post_has_the_promised_shape(
+    client: APIClient, document: dict[str, Any], subtests: pytest.Subtests
+) -> None:
+    for path, body, status in POSTS:
+        with subtests.test(f"{path} {status}"):
+            response = client.post(address(path), body, format="json")
+            assert response.status_code == status, response.json()
+            promised(document, "post", path, status).validate(response.json())
 
 
 @pytest.mark.parametrize("path", ["/health", "/models/info", "/train/status", "/train/backups"])
