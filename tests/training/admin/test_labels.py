@@ -25,7 +25,7 @@ def test_never_is_a_dash() -> None:
     assert labels.age(None) == "–"
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0, "0.0 s"), (4.24, "4.2 s"), (185.4, "3 min 5 s")])
+@pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (4.24, "4.2 s"), (185.4, "3 min 5 s")])
 def test_durations(seconds: float, words: str) -> None:
     assert labels.duration(seconds) == words
 

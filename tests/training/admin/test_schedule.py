@@ -32,7 +32,7 @@ def page(schedule: Schedule) -> str:
 def test_the_form_shows_the_time_of_the_settings(owner: Client, schedule: Schedule) -> None:
     form = owner.get(page(schedule)).context["adminform"].form
     assert form.initial == {"enabled": True, "day": "0", "at": datetime(2026, 1, 1, 2, 0, tzinfo=UTC).time()}
-    assert list(form.fields) == ["day", "at", "enabled"]
+    assert list(form.fields) == ["enabled", "day", "at"]
 
 
 def test_a_new_time_is_kept_and_survives_the_next_start(owner: Client, schedule: Schedule) -> None:
