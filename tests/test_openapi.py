@@ -1,5 +1,6 @@
 """The OpenAPI description is complete, clean, and true: real answers have the shape that it promises."""
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from training.ml.scorer import AnomalyScorer
 from training.models import Anomaly, Backup, ModelVersion
 
 pytestmark = pytest.mark.django_db
+PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 NOT_DESCRIBED = ("admin/", "i18n/", "api/v1/schema/", "api/v1/docs/")
 RECORD = {"anomaly_id": "P-1", "description": "fuite", "equipment_id": "eq-1", "equipment_name": ""}
 
@@ -45,6 +47,16 @@ def routed(patterns: list[URLPattern | URLResolver], prefix: str = "") -> set[st
 
 def test_every_route_is_described(document: dict[str, Any]) -> None:
     assert len(routed(get_resolver().url_patterns)) == len(document["paths"]) > 20
+
+
+def test_every_operation_stands_on_the_page_of_routes(document: dict[str, Any]) -> None:
+    described = {
+        f"{method.upper()} {re.sub('{[^}]*}', '<>', path)}"
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+    named = re.findall(r"`((?:GET|POST) /\S+?)`", PAGE.read_text(encoding="utf-8"))
+    assert {re.sub("<[^>]*>", "<>", route).partition("?")[0] for route in named} == described
 
 
 def test_every_operation_has_a_summary_and_names_its_permission(document: dict[str, Any]) -> None:
