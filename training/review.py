@@ -75,7 +75,8 @@ def _set_scores(anomaly: Anomaly, scores: Mapping[str, float]) -> bool:
 def _set_status(anomaly: Anomaly, status: Anomaly.Status, user: User | None) -> bool:
     anomaly.status = status
     anomaly.reviewed_by = user
-    anomaly.reviewed_at = timezone.now()
+    # bulk_update leaves auto_now alone.
+    anomaly.reviewed_at = anomaly.updated_at = timezone.now()
     return True
 
 

@@ -24,6 +24,7 @@ def test_approve_takes_scored_anomalies_only(user: User) -> None:
     bare.refresh_from_db()
     assert (scored.status, bare.status) == ("approved", "pending")
     assert scored.reviewed_by == user
+    assert scored.updated_at == scored.reviewed_at
     entry = scored.history.first()
     assert (entry.status, entry.history_user, entry.history_change_reason) == ("approved", user, "clear")
 
