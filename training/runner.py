@@ -70,9 +70,7 @@ def run_attempt(session_id: int, number: int) -> None:
     except (TrainingError, MLError) as error:
         sessions.fail(session_id, number, reason=str(error))
     except OSError as error:
-        sessions.fail(
-            session_id, number, reason=f"The model could not be written: {error.strerror or error}."
-        )
+        sessions.fail(session_id, number, reason=f"The disk refused: {error.strerror or error}.")
 
 
 def leave_when_lost(session_id: int, number: int) -> None:

@@ -48,7 +48,7 @@ class End(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """The training subprocess, and the last lines of what it wrote to stderr."""
+    """The training subprocess, and the last lines that it wrote to stderr."""
 
     process: "subprocess.Popen[bytes]"
     last_lines: deque[str]
@@ -57,7 +57,7 @@ class Child:
     def last_words(self) -> str:
         """How it ended and what it said last, fit for a reason."""
         code = self.process.returncode
-        how = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        how = f"with exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         return "\n".join([f"{how}{hint}.", *self.last_lines])
 
@@ -84,19 +84,25 @@ def supervise(session_id: int, *, listener: Listener | None = None) -> None:
         logger.info("Training session %d does not wait for a worker", session_id)
         return
     with stop_requests(signal.SIGTERM) as stop:
-        try:
-            while attempt is not None:
-                attempt = _attempt(session_id, attempt, stop, listener or Listener())
-        except LeaseLostError as error:
-            # Most often the subprocess has just closed the session itself.
-            logger.info("%s", error)
+        while attempt is not None:
+            attempt = _attempt(session_id, attempt, stop, listener or Listener())
     _tidy()
 
 
 def _attempt(session_id: int, attempt: int, stop: StopRequest, listener: Listener) -> int | None:
     """See one attempt to its end: the number of the next one, or None when the session has ended."""
-    with _subprocess(session_id, attempt, listener) as child:
-        end = _watch(child, session_id, attempt, stop, listener)
+    try:
+        with _subprocess(session_id, attempt, listener) as child:
+            end = _watch(child, session_id, attempt, stop, listener)
+        return _settle(end, child, session_id, attempt)
+    except LeaseLostError as error:
+        if not sessions.has_ended(session_id, attempt):  # most often it has just closed the session
+            logger.warning("%s", error)
+        return None
+
+
+def _settle(end: End, child: Child, session_id: int, attempt: int) -> int | None:
+    """The subprocess is dead: write to the session's row what that means. Raises LeaseLostError."""
     match end:
         case End.STOPPED:
             sessions.hand_back(session_id, attempt)
@@ -145,7 +151,7 @@ def _next_attempt(session_id: int, attempt: int, child: Child) -> int | None:
     logger.error("Attempt %d of training session %d died: %s", attempt, session_id, child.last_words)
     following = sessions.retry(session_id, attempt)
     if following is None:
-        reason = f"The training process died in each of {attempt} attempts, at last by {child.last_words}"
+        reason = f"The training process died in each of {attempt} attempts, the last one {child.last_words}"
         sessions.fail(session_id, attempt, reason=reason)
     return following
 
