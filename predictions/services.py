@@ -1,6 +1,6 @@
 """What the model says: about reports that are posted, and about the anomalies of the review queue."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,23 +75,25 @@ def suggest(*, anomalies: Iterable[Anomaly]) -> int:
     return stored
 
 
-def suggest_pending(
-    *, limit: int | None = None, on_progress: Callable[[int, int], None] | None = None
-) -> int:
+def suggest_pending(*, limit: int | None = None) -> int:
     """Store suggestions for pending anomalies that have none of the current model; how many.
 
-    At most `limit`, oldest first. `on_progress(done, total)` is called after each chunk.
-    Raises ModelNotLoadedError.
+    At most `limit`, oldest first. Raises ModelNotLoadedError.
     """
-    model = serving_model()
-    waiting = unsuggested(model)
-    total = waiting.count() if limit is None else min(waiting.count(), limit)
-    done, last = 0, 0
-    while chunk := list(waiting.filter(pk__gt=last)[: min(CHUNK, total - done)]):
-        done, last = done + _store(chunk, model), chunk[-1].pk
-        if on_progress is not None:
-            on_progress(done, total)
-    return done
+    return sum(suggest_in_chunks(limit=limit))
+
+
+def suggest_in_chunks(*, limit: int | None = None) -> Iterator[int]:
+    """`suggest_pending` step by step: how many were stored after each chunk."""
+    model, done, last = serving_model(), 0, 0
+    while chunk := list(unsuggested(model).filter(pk__gt=last)[: _chunk_size(limit, done)]):
+        stored = _store(chunk, model)
+        done, last = done + stored, chunk[-1].pk
+        yield stored
+
+
+def _chunk_size(limit: int | None, done: int) -> int:
+    return CHUNK if limit is None else min(CHUNK, limit - done)
 
 
 def unsuggested(model: LoadedModel) -> "QuerySet[Anomaly]":

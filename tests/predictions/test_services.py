@@ -7,7 +7,14 @@ from pytest_django import DjangoAssertNumQueries
 from predictions import services
 from predictions.models import Prediction
 from predictions.predictor import Failure, LoadedModel, State
-from predictions.services import explain, serving_model, suggest, suggest_pending, unsuggested
+from predictions.services import (
+    explain,
+    serving_model,
+    suggest,
+    suggest_in_chunks,
+    suggest_pending,
+    unsuggested,
+)
 from predictions.validation import validate_many
 from tests.factories import AnomalyFactory, ApprovedFactory
 from tests.predictions.published import publish_version
@@ -104,13 +111,12 @@ def test_the_oldest_come_first_up_to_the_limit(version: ModelVersion) -> None:
     assert suggest_pending(limit=3) == 2
 
 
-def test_progress_after_each_chunk(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_queue_is_done_in_chunks(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "CHUNK", 2)
-    AnomalyFactory.create_batch(5)
-    calls: list[tuple[int, int]] = []
-    assert suggest_pending(on_progress=lambda done, total: calls.append((done, total))) == 5
-    assert calls == [(2, 5), (4, 5), (5, 5)]
-    assert Prediction.objects.count() == 5
+    anomalies = AnomalyFactory.create_batch(8)
+    assert list(suggest_in_chunks(limit=3)) == [2, 1]
+    assert list(suggest_in_chunks()) == [2, 2, 1]
+    assert [prediction.anomaly for prediction in Prediction.objects.order_by("pk")] == anomalies
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -119,7 +125,7 @@ def test_queries_do_not_grow_with_the_anomalies(
 ) -> None:
     serving_model()
     AnomalyFactory.create_batch(count)
-    # The pointer, the count, a chunk of anomalies, one insert.
+    # The pointer, a chunk of anomalies, one insert, and a look for the next chunk.
     with django_assert_num_queries(4):
         assert suggest_pending() == count
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from tqdm import tqdm
 
-from predictions.services import suggest_pending
+from predictions.services import serving_model, suggest_in_chunks, unsuggested
 from training.errors import ModelNotLoadedError
+from training.management.progress import track
 
 
 class Command(BaseCommand):
@@ -16,14 +16,10 @@ class Command(BaseCommand):
     )
 
     def handle(self, **options: Any) -> None:
-        with tqdm(desc="Suggesting", unit=" anomalies", file=self.stderr, disable=None) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            try:
-                stored = suggest_pending(on_progress=show)
-            except ModelNotLoadedError as error:
-                raise CommandError(str(error)) from error
-        self.stdout.write(self.style.SUCCESS(f"Suggestions stored for {stored} pending anomalies."))
+        try:
+            waiting = unsuggested(serving_model()).count()
+            chunks = track(suggest_in_chunks(), total=waiting, label="Suggesting", unit="anomalies", size=int)
+            stored = sum(chunks)
+        except ModelNotLoadedError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(self.style.SUCCESS(f"Suggestions stored for {stored:,} pending anomalies."))
