@@ -209,6 +209,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False  # one line less at every start
 AXES_ENABLE_ADMIN = False  # training.admin.people shows the attempts, in the look of the rest
+AXES_LOCKOUT_TEMPLATE = "lockout.html"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 

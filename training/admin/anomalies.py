@@ -154,7 +154,7 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):
 
     @display(description=gettext_lazy("scores (A · F · S)"))
     def scores(self, anomaly: Anomaly) -> str:
-        return " · ".join(labels.score(score) for score in anomaly.scores.values())
+        return " · ".join(labels.number(score) for score in anomaly.scores.values())
 
     @display(description=gettext_lazy("criticality"), ordering="criticality")
     def criticality_badge(self, anomaly: Anomaly) -> SafeString | None:

@@ -36,7 +36,7 @@ def badge(total: float | None) -> SafeString | None:
     if total is None:
         return None
     band = band_of(total)
-    return labels.badge(f"{labels.score(total)} · {WORDS[band]}", COLOURS[band])
+    return labels.badge(f"{labels.number(total)} · {WORDS[band]}", COLOURS[band])
 
 
 def _is_mirrored() -> bool:

@@ -1,4 +1,4 @@
-"""How values are shown: badges with words, ages, durations, scores."""
+"""How values are shown: badges with words, numbers, ages, durations, verdicts."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ def badge(text: object, colour: str) -> SafeString:
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
 
-def score(value: float | None) -> str:
+def number(value: float | None) -> str:
     """3, 2.5 in the language of the page, or a dash."""
     if value is None:
         return "–"
@@ -38,7 +38,7 @@ def age(moment: datetime | None) -> str:
 def duration(seconds: float) -> str:
     """4.2 s, or 3 min 5 s."""
     if seconds < 60:
-        return _("%(seconds)s s") % {"seconds": number_format(round(seconds, 1))}
+        return _("%(seconds)s s") % {"seconds": number(round(seconds, 1))}
     minutes, rest = divmod(round(seconds), 60)
     return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
 

@@ -31,13 +31,13 @@ def test_durations(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (3.0, "3"), (2.5, "2.5")])
-def test_scores(value: float | None, text: str) -> None:
-    assert labels.score(value) == text
+def test_whole_numbers_have_no_decimals(value: float | None, text: str) -> None:
+    assert labels.number(value) == text
 
 
-def test_scores_in_french_have_a_comma() -> None:
+def test_numbers_in_french_have_a_comma() -> None:
     with translation.override("fr"):
-        assert labels.score(2.5) == "2,5"
+        assert labels.number(2.5) == "2,5"
 
 
 def test_a_badge_escapes_its_text() -> None:

@@ -1,0 +1,121 @@
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from predictions.admin import with_known_criticality
+from predictions.models import Prediction
+from tests.factories import AnomalyFactory, ApprovedFactory, VersionFactory
+from tests.training.admin.people import staff, superuser
+from training.models import Anomaly, ModelVersion
+
+pytestmark = pytest.mark.django_db
+LIST = reverse("admin:training_anomaly_changelist")
+
+
+def suggest(anomaly: Anomaly, version: ModelVersion, *scores: int) -> Prediction:
+    availability, fiability, process_safety = scores
+    prediction: Prediction = Prediction.objects.create(
+        anomaly=anomaly,
+        model_version=version,
+        availability_score=availability,
+        fiability_score=fiability,
+        process_safety_score=process_safety,
+        distributions={"availability": [0.1, 0.2, 0.5, 0.1, 0.1]},
+        confidence=0.873,
+    )
+    return prediction
+
+
+@pytest.fixture
+def active() -> ModelVersion:
+    version: ModelVersion = VersionFactory.create(is_active=True)
+    return version
+
+
+def test_known_is_what_was_reviewed_or_else_what_the_active_version_suggests(active: ModelVersion) -> None:
+    old = VersionFactory.create()
+    unscored, scored, unknown = AnomalyFactory.create(), ApprovedFactory.create(), AnomalyFactory.create()
+    suggest(unscored, old, 1, 1, 1)
+    suggest(unscored, active, 5, 1, 5)
+    suggest(scored, active, 5, 5, 5)
+    rows: Any = with_known_criticality(Anomaly.objects.all())
+    assert {(row.pk, row.suggested, row.known_criticality) for row in rows} == {
+        (unscored.pk, 11.0, 11.0),
+        (scored.pk, 15.0, 6.0),
+        (unknown.pk, None, None),
+    }
+
+
+def test_the_list_shows_and_filters_what_is_suggested(active: ModelVersion) -> None:
+    critical, normal = AnomalyFactory.create_batch(2)
+    suggest(critical, active, 5, 1, 5)
+    suggest(normal, active, 1, 1, 1)
+    client = staff("training.view_anomaly")
+    html = client.get(LIST).content.decode()
+    assert "11 · critical" in html
+    assert "3 · normal" in html
+    found = client.get(f"{LIST}?status__exact=pending&known_band=critical").context["cl"].result_list
+    assert list(found) == [critical]
+    column = client.get(LIST).context["cl"].list_display.index("suggested_badge")
+    ordered = client.get(f"{LIST}?o={column}").context["cl"].result_list
+    assert list(ordered) == [normal, critical]
+
+
+def test_the_bands_follow_the_direction_of_the_scale(active: ModelVersion, settings: Settings) -> None:
+    settings.SCORE_DIRECTION = "1_is_most_critical"
+    anomaly = AnomalyFactory.create()
+    suggest(anomaly, active, 1, 1, 1)
+    client = staff("training.view_anomaly")
+    assert "3 · critical" in client.get(LIST).content.decode()
+    assert client.get(f"{LIST}?known_band=critical").context["cl"].result_count == 1
+
+
+def test_the_form_shows_the_newest_suggestion_above_the_scores(active: ModelVersion) -> None:
+    anomaly = AnomalyFactory.create()
+    page = reverse("admin:training_anomaly_change", args=[anomaly.pk])
+    client = staff("training.view_anomaly", "training.review_anomaly")
+    assert "none yet" in client.get(page).content.decode()
+    suggest(anomaly, active, 5, 1, 3)
+    html = client.get(page).content.decode()
+    assert html.index("5 · 1 · 3") < html.index('name="availability_score"')
+    assert f"confidence 87 %, {active}" in html
+
+
+def test_saving_the_form_leaves_the_prediction_alone(active: ModelVersion) -> None:
+    anomaly = AnomalyFactory.create()
+    prediction = suggest(anomaly, active, 5, 1, 3)
+    scores = {"availability_score": "1", "fiability_score": "1", "process_safety_score": "1"}
+    client = staff("training.view_anomaly", "training.review_anomaly")
+    client.post(reverse("admin:training_anomaly_change", args=[anomaly.pk]), scores | {"_approve": ""})
+    anomaly.refresh_from_db()
+    prediction.refresh_from_db()
+    assert (anomaly.criticality, prediction.availability_score) == (3.0, 5)
+
+
+def test_predictions_are_read_only(active: ModelVersion) -> None:
+    prediction = suggest(AnomalyFactory.create(), active, 5, 1, 3)
+    client = superuser()
+    html = client.get(reverse("admin:predictions_prediction_changelist")).content.decode()
+    assert "5 · 1 · 3" in html
+    assert "9 · critical" in html
+    assert "87 %" in html
+    page = reverse("admin:predictions_prediction_change", args=[prediction.pk])
+    assert client.post(page, {"availability_score": "1"}).status_code == 403
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("path", "queries"), [("training_anomaly", 7), ("predictions_prediction", 7)])
+def test_lists_cost_the_same_for_one_and_for_three(
+    path: str,
+    queries: int,
+    count: int,
+    active: ModelVersion,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    client = superuser()
+    for _ in range(count):
+        suggest(AnomalyFactory.create(), active, 5, 1, 3)
+    with django_assert_num_queries(queries):
+        client.get(reverse(f"admin:{path}_changelist"))
