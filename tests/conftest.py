@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connections
+from django.utils import translation
 from pytest_django import Settings
 
 from tests.queue_processes import MARK, Queue, database_url, running
@@ -29,6 +30,13 @@ def media_root(settings: Settings, tmp_path: Path) -> Path:
     root.mkdir()
     settings.MEDIA_ROOT = root
     return root
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """A request in French leaves its thread speaking French: the next test starts in English."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
