@@ -165,7 +165,7 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
     def correct(self, request: Request, pk: str) -> Response:
         """Change some scores or all, whatever the status; the old ones stay in the history."""
         review.correct(anomaly=self.get_object(), user=self.caller, **self.checked_data())
-        return self._reviewed(self.get_object(), 1)
+        return Response(AnomalySerializer(self.get_object()).data)
 
     @extend_schema(responses=ChangeSerializer(many=True))
     @action(detail=True, filter_backends=[])

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -30,6 +31,10 @@ class ResourceViewSet(GenericViewSet[Any]):
 
     def permission_of(self, action: str | None) -> str:
         return self.permissions.get(action or "list", self.permissions["list"])
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Filters choose among many: a row that the address names is that row, before and after an action."""
+        return queryset if self.detail else super().filter_queryset(queryset)
 
     def handle_exception(self, exc: Exception) -> Response:
         """The address names one version or backup: that it cannot be used is its state, not our failure."""

@@ -1,4 +1,4 @@
-"""Fields by the rules of `training.validation`: no JSON type is taken for another one."""
+"""Fields by the rules of `training.rules`: no JSON type is taken for another one."""
 
 from datetime import datetime
 from typing import Any, cast

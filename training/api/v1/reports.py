@@ -75,7 +75,9 @@ def store_reports(*, reports: list[dict[str, Any]], user: User) -> list[Anomaly]
         with transaction.atomic():
             bulk_create_with_history(ordered, Anomaly, default_user=user, default_change_reason="")
     except IntegrityError as error:
-        raise KnownAnomalyError(_known(anomalies)) from error
+        if known := _known(anomalies):
+            raise KnownAnomalyError(known) from error
+        raise
     return anomalies
 
 

@@ -134,6 +134,12 @@ def test_approve_completes_the_scores_that_are_there(reviewer: APIClient) -> Non
     assert {name: response.json()[name] for name in SCORES} == SCORES
 
 
+def test_a_filter_does_not_hide_the_row_that_the_address_names(reviewer: APIClient) -> None:
+    anomaly = AnomalyFactory.create(**SCORES)
+    response = reviewer.post(f"{url_of(anomaly, 'approve')}?status=pending&search=x")
+    assert (response.status_code, response.json()["status"]) == (200, "approved")
+
+
 def test_approve_needs_all_three_scores(reviewer: APIClient) -> None:
     anomaly = AnomalyFactory.create(availability_score=2)
     response = reviewer.post(url_of(anomaly, "approve"), {"scores": {"fiability_score": 1}}, format="json")

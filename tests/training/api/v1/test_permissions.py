@@ -9,7 +9,7 @@ from pytest_django import Settings
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from tests.factories import ApprovedFactory, BackupFactory, SessionFactory, VersionFactory
+from tests.factories import ApprovedFactory, BackupFactory, SessionFactory, UserFactory, VersionFactory
 from tests.trained import approved_records, trained_version
 from tests.training.api.v1.conftest import ClientOf, granted
 from training import backups
@@ -166,6 +166,15 @@ def test_a_session_works_too_and_its_writes_need_a_csrf_token(route: Route) -> N
         client.cookies["csrftoken"] = "x" * 32
         client.credentials(HTTP_X_CSRFTOKEN="x" * 32)
         assert route.send(client).status_code == route.permitted
+
+
+@every_route
+def test_options_are_told_and_other_methods_refused(route: Route) -> None:
+    client = APIClient()
+    client.force_authenticate(UserFactory.create(is_superuser=True))
+    assert client.options(route.address()).status_code == 200
+    for method in (client.put, client.patch, client.delete):
+        assert method(route.address()).status_code == 405
 
 
 def test_an_inactive_user_is_refused(client_of: ClientOf) -> None:
