@@ -37,7 +37,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
     C : float, default=10.0
         Inverse of the regularisation strength.
     tol : float, default=0.01
-        When liblinear stops. 0.0001 costs half as much again and changes no figure (docs/model.md).
+        When liblinear stops. 0.0001 costs 60 % more and gains nothing (docs/model.md).
     n_jobs : int or None, default=None
         Threads to fit with; None: one for each processor. liblinear lets go of the interpreter lock.
 
