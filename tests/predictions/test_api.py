@@ -7,6 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.authtoken.models import Token
 
@@ -418,3 +421,27 @@ def test_a_session_needs_its_csrf_token(version: ModelVersion, user: User) -> No
     status, body = predict(client, LEAK)
     assert status == 403
     assert set(body) == {"error", "message"}
+
+
+# --- Anything at all ---------------------------------------------------------------------------
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+fields = ("anomaly_id", "description", "equipment_name", "equipment_id", "system", "section", "detected_at")
+plausible = st.fixed_dictionaries({"description": st.text(min_size=1), "equipment_id": st.text(min_size=1)})
+records = plausible | st.dictionaries(st.sampled_from(fields), anything, max_size=len(fields)) | anything
+
+
+@hypothesis_settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(payload=st.lists(records, max_size=3) | records)
+def test_whatever_is_posted_is_answered_or_refused(
+    client: Client, version: ModelVersion, payload: object
+) -> None:
+    status, body = predict(client, payload)
+    assert status in {200, 400}
+    assert ("status" in body) if status == 200 else {"error", "message"} <= set(body)
