@@ -92,7 +92,7 @@ def wait_for_claim(session: TrainingSession, seconds: float) -> bool:
 
 
 def wait_for_end(session: TrainingSession, seconds: float) -> bool:
-    """Wait until the session ended and read the whole row again; False when it still goes on."""
+    """Wait until the session ended; False when it still goes on. The row is read again either way."""
     return _wait(session, seconds, lambda: not session.is_active)
 
 
@@ -110,13 +110,15 @@ def expire_unclaimed(session: TrainingSession) -> None:
 
 
 def _wait(session: TrainingSession, seconds: float, done: Callable[[], bool]) -> bool:
+    """Who waits also looks: a session whose worker died, watchdog and all, does not keep a request waiting."""
     deadline = time.monotonic() + seconds
-    session.refresh_from_db(fields=["status"])
-    while not done() and time.monotonic() < deadline:
+    while True:
+        session.refresh_from_db()
+        if session.is_active and _recover(session):
+            session.refresh_from_db()
+        if done() or time.monotonic() >= deadline:
+            return done()
         time.sleep(POLL_SECONDS)
-        session.refresh_from_db(fields=["status"])
-    session.refresh_from_db()
-    return done()
 
 
 # --- For the holder ----------------------------------------------------------------------------

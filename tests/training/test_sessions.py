@@ -456,6 +456,16 @@ class TestWaiting:
         assert sessions.wait_for_end(session, 10) is True
         assert (session.status, session.reason) == (Status.FAILED, "x")
 
+    def test_who_waits_for_a_dead_worker_is_told(self) -> None:
+        session = running(attempts=2, heartbeat_at=ago(16))
+        assert sessions.wait_for_end(session, 10) is True
+        assert session.status == Status.FAILED
+
+    def test_one_look_costs_one_query(self, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+        session = running()
+        with django_assert_num_queries(1):
+            assert sessions.wait_for_end(session, 0) is False
+
     def test_unclaimed_expires(self, settings: Settings) -> None:
         settings.TRAINING_CLAIM_WAIT = 7
         session = SessionFactory.create()
