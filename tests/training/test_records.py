@@ -16,7 +16,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def user() -> User:
-    return UserFactory.create()
+    user: User = UserFactory.create()
+    return user
 
 
 def store(*reports, user=None, **options) -> RecordCounts:  # type: ignore[no-untyped-def]  # passes everything on

@@ -14,7 +14,8 @@ SCORES = {"availability_score": 1.0, "fiability_score": 2.0, "process_safety_sco
 
 @pytest.fixture
 def user() -> User:
-    return UserFactory.create()
+    user: User = UserFactory.create()
+    return user
 
 
 def test_approve_takes_scored_anomalies_only(user: User) -> None:
