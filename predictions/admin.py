@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest
-from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -19,6 +18,7 @@ from training.admin import bands
 from training.admin.anomalies import AnomalyAdmin
 from training.admin.base import ReadOnlyAdmin
 from training.admin.filters import BandFilter
+from training.admin.labels import decimals
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
@@ -66,14 +66,12 @@ def _criticality(prediction: Prediction) -> SafeString | None:
 
 
 def _percent(prediction: Prediction) -> str:
-    return f"{number_format(100 * prediction.confidence, 0)} %"
+    return f"{decimals(100 * prediction.confidence, 0)} %"
 
 
 class SuggestedBandFilter(BandFilter):
     """By the band of what is known: the reviewed criticality, or else the suggested one."""
 
-    title = gettext_lazy("reviewed or suggested criticality")
-    parameter_name = "known_band"
     field = "known_criticality"
 
 
@@ -95,7 +93,7 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
     """The anomalies' admin, with the suggestions: training knows nothing of predictions."""
 
     list_display = (*AnomalyAdmin.list_display[:-1], "suggested_badge", AnomalyAdmin.list_display[-1])
-    list_filter = (*AnomalyAdmin.list_filter[:1], SuggestedBandFilter, *AnomalyAdmin.list_filter[1:])
+    list_filter = tuple(SuggestedBandFilter if f is BandFilter else f for f in AnomalyAdmin.list_filter)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Anomaly]":
         return with_known_criticality(super().get_queryset(request))

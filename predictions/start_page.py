@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from predictions.admin import with_known_criticality
 from training.admin.bands import in_band
 from training.admin.figures import TARGET_WORDS
-from training.admin.labels import age, duration
+from training.admin.labels import age, decimals, duration
 from training.admin.sessions import newly_approved_in_words
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
 
@@ -75,7 +75,7 @@ def _waiting() -> dict[str, Any]:
         "critical_words": ngettext("%(count)s of them critical", "%(count)s of them critical", critical)
         % {"count": number_format(critical)},
         "url": url,
-        "critical_url": f"{url}&known_band=critical",
+        "critical_url": f"{url}&band=critical",
     }
 
 
@@ -166,15 +166,10 @@ def _scores(version: ModelVersion | None) -> list[dict[str, str | Promise]]:
     metrics = version.metrics if version else {}
     model, dummy = metrics.get("model") or {}, metrics.get("dummy") or {}
     return [
-        {"name": word, "mae": _figure(model[target]), "dummy": _figure(dummy.get(target) or {})}
+        {"name": word, "mae": decimals(model[target]["mae"], 2), "dummy": decimals(dummy[target]["mae"], 2)}
         for target, word in TARGET_WORDS.items()
         if target in model
     ]
-
-
-def _figure(measured: dict[str, float | None]) -> str:
-    value = measured.get("mae")
-    return "–" if value is None else number_format(value, 2)
 
 
 def _training() -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_the_list_shows_and_filters_what_is_suggested(active: ModelVersion) -> N
     html = client.get(LIST).content.decode()
     assert "11 · critical" in html
     assert "3 · normal" in html
-    found = client.get(f"{LIST}?status__exact=pending&known_band=critical").context["cl"].result_list
+    found = client.get(f"{LIST}?status__exact=pending&band=critical").context["cl"].result_list
     assert list(found) == [critical]
     column = client.get(LIST).context["cl"].list_display.index("suggested_badge")
     ordered = client.get(f"{LIST}?o={column}").context["cl"].result_list
@@ -69,7 +69,7 @@ def test_the_bands_follow_the_direction_of_the_scale(active: ModelVersion, setti
     suggest(anomaly, active, 1, 1, 1)
     client = staff("training.view_anomaly")
     assert "3 · critical" in client.get(LIST).content.decode()
-    assert client.get(f"{LIST}?known_band=critical").context["cl"].result_count == 1
+    assert client.get(f"{LIST}?band=critical").context["cl"].result_count == 1
 
 
 def test_the_form_shows_the_newest_suggestion_above_the_scores(active: ModelVersion) -> None:

@@ -170,7 +170,8 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):
         changed = review.approve(anomalies=selected, user=person(request))
         done = ngettext("%(count)d anomaly approved.", "%(count)d anomalies approved.", changed)
         left = sum(not anomaly.is_scored for anomaly in selected)
-        messages.success(request, done % {"count": changed})
+        if changed or not left:
+            messages.success(request, done % {"count": changed})
         if left:
             missing = ngettext(
                 "%(count)d was left: a score is missing. Open it and give its scores.",

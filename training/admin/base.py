@@ -86,16 +86,18 @@ def confirmed(
     ask: Callable[[], Confirmation],
     act: Callable[[], str],
     then: str,
-    level: int = messages.SUCCESS,
+    done: Callable[[], str] | None = None,
 ) -> HttpResponse:
-    """GET asks on a page of its own; POST acts, shows the sentence that `act` answers, and goes to `then`.
+    """GET asks on a page of its own; POST acts, shows the sentence that `act` answers, and goes to `done()`.
 
-    What `ask` or `act` refuse by a TrainingError becomes a message.
+    Whoever turns back goes to `then`, and so does what `ask` or `act` refuse by a TrainingError, which
+    becomes a message.
     """
     with refusals_as_messages(request):
         if request.method != "POST":
             return _confirmation_page(request, admin, ask(), then)
-        messages.add_message(request, level, act())
+        messages.success(request, act())
+        then = done() if done else then
     return HttpResponseRedirect(then)
 
 

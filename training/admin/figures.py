@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from training.admin.labels import verdict
+from training.admin.labels import decimals, verdict
 from training.ml.records import TARGETS
 from training.models import ModelVersion
 
@@ -64,8 +63,4 @@ def _target(
 
 
 def _row(name: str, word: Promise, *columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {"word": word, "values": [_figure(column.get(name)) for column in columns]}
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else number_format(value, 3)
+    return {"word": word, "values": [decimals(column.get(name), 3) for column in columns]}

@@ -26,6 +26,11 @@ def number(value: float | None) -> str:
     return number_format(int(value) if value == int(value) else value)
 
 
+def decimals(value: float | None, places: int) -> str:
+    """Rounded, where Django's own number_format cuts off; a dash for nothing."""
+    return "–" if value is None else number_format(round(value, places), places)
+
+
 def age(moment: datetime | None) -> str:
     """“3 hours ago”, in the language of the page and to one unit; a dash for never."""
     if moment is None:
@@ -47,7 +52,7 @@ def maes(values: Mapping[str, float | None] | None) -> str:
     """The MAEs of the three scores, in their order; a dash when nothing was measured."""
     figures = [(values or {}).get(target) for target in TARGETS]
     measured = [figure for figure in figures if figure is not None]
-    return " · ".join(number_format(figure, 3) for figure in measured) or "–"
+    return " · ".join(decimals(figure, 3) for figure in measured) or "–"
 
 
 def held_out_maes(version: ModelVersion) -> str:

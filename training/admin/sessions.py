@@ -115,7 +115,10 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
             session = sessions.start_session(trigger=TrainingSession.Trigger.ADMIN, user=person(request))
             return _("Training %(session)s is queued.") % {"session": session}
 
-        return confirmed(request, admin=self, ask=_before_training, act=act, then=reverse(LIST))
+        def done() -> str:
+            return _page_of(TrainingSession.objects.latest("pk"))
+
+        return confirmed(request, admin=self, ask=_before_training, act=act, then=reverse(LIST), done=done)
 
     # --- One session ---------------------------------------------------------------------------
 
@@ -152,8 +155,7 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
             sessions.cancel_session(session=session, user=person(request))
             return _("Training %(session)s is being cancelled.") % {"session": session}
 
-        then = reverse("admin:training_trainingsession_change", args=[session.pk])
-        return confirmed(request, admin=self, ask=ask, act=act, then=then)
+        return confirmed(request, admin=self, ask=ask, act=act, then=_page_of(session))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         sessions.recover_sessions()
@@ -172,6 +174,10 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         if session is not None and session.is_active:
             response["Refresh"] = "3"  # seconds: follows the progress without a script
         return response
+
+
+def _page_of(session: TrainingSession) -> str:
+    return reverse("admin:training_trainingsession_change", args=[session.pk])
 
 
 def newly_approved_in_words() -> str:

@@ -54,7 +54,7 @@ def test_train_now_queues_a_session() -> None:
     client = staff(*MAY_TRAIN)
     response = client.post(TRAIN)
     session = TrainingSession.objects.get()
-    assert (response.status_code, response["Location"]) == (302, LIST)
+    assert (response.status_code, response["Location"]) == (302, page(session))
     assert said(response) == [f"Training {session} is queued."]
     assert (session.status, session.trigger, session.requested_by) == ("queued", "admin", user_of(client))
     assert OrmQ.objects.get().args() == (session.pk,)
