@@ -20,7 +20,7 @@ lint: $(VENV)/.test
 
 # On SQLite, or on the database that DATABASE_URL names.
 suite: $(VENV)/.test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
