@@ -43,8 +43,8 @@ T = TypeVar("T")
 TICK = 0.2  # seconds between looks at the cluster
 LOOK = 2.0  # seconds between looks at the sessions
 HAND_BACK = 4.0  # seconds that a worker has to give its session back
-BACK_OFF = (0.5, 1, 2, 4, 8, 15, 30)  # seconds before the cluster is started again
-STEADY = 60.0  # seconds after which a cluster's death counts as the first
+BACK_OFF = (0.2, 1, 2, 5)  # seconds before the cluster is started again
+STEADY = 10.0  # seconds after which a cluster's death counts as the first
 
 
 class Command(BaseCommand):
@@ -162,7 +162,7 @@ def stop_gently(cluster: "subprocess.Popen[bytes]", grace: float) -> None:
     try:
         cluster.wait(grace)
     except subprocess.TimeoutExpired:
-        logger.warning("A training still ran after %g s: it is given back to the queue", grace)
+        logger.warning("The queue still works after %g s: a training that runs is given back", grace)
         kill_group(cluster, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             cluster.wait(HAND_BACK)
