@@ -8,6 +8,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import RangeDateFilter, RelatedDropdownFilter
@@ -26,7 +27,7 @@ from training.models import Anomaly
 @admin.register(Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
     list_display = (
-        "anomaly",
+        "report",
         "scores",
         "criticality_badge",
         "confidence_in_percent",
@@ -43,6 +44,10 @@ class PredictionAdmin(ReadOnlyAdmin):
         ("model_version", "created_at"),
         "distributions",
     )
+
+    @display(description=gettext_lazy("report"), header=True)
+    def report(self, prediction: Prediction) -> list[str]:
+        return [Truncator(prediction.anomaly.description).chars(90), prediction.anomaly.anomaly_id]
 
     @display(description=gettext_lazy("suggested scores (A · F · S)"))
     def scores(self, prediction: Prediction) -> str:

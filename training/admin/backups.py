@@ -48,7 +48,7 @@ class BackupAdmin(ReadOnlyAdmin):
                     ("state", "kind"),
                     ("created_at", "created_by"),
                     ("record_count", "model_version"),
-                    ("size", "path"),
+                    ("size", "place"),
                     ("verified_at", "pruned_at"),
                     "verification_error",
                     "digest",
@@ -78,6 +78,10 @@ class BackupAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("size"), ordering="size_bytes")
     def size(self, backup: Backup) -> str:
         return filesizeformat(backup.size_bytes)
+
+    @display(description=gettext_lazy("path"))
+    def place(self, backup: Backup) -> str:
+        return backup.path
 
     # --- Back up -------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """The queue's own tables, to look at."""
 
+from datetime import datetime
+
 from django.contrib import admin
 from django.utils.translation import gettext_lazy
 from django_q import admin as _registered_first  # noqa: F401 — registers what is replaced here
@@ -15,11 +17,24 @@ admin.site.unregister([Failure, OrmQ, Schedule, Success])
 
 
 class TaskAdmin(ReadOnlyAdmin):
-    list_display = ("name", "func", "started", "duration")
+    list_display = ("task_name", "function", "started_at", "duration")
     list_filter = (("started", RangeDateTimeFilter),)
     list_filter_submit = True
     search_fields = ("name", "func")
-    fields = ("name", "func", "args", "result", ("started", "stopped", "duration"), "cluster")
+    fields = ("task_name", "function", "args", "result", ("started_at", "duration"))
+
+    @display(description=gettext_lazy("name"), ordering="name")
+    def task_name(self, task: Task) -> str:
+        return str(task.name)
+
+    @display(description=gettext_lazy("function"), ordering="func")
+    def function(self, task: Task) -> str:
+        return str(task.func)
+
+    @display(description=gettext_lazy("started at"), ordering="started")
+    def started_at(self, task: Task) -> datetime:
+        started: datetime = task.started
+        return started
 
     @display(description=gettext_lazy("duration"))
     def duration(self, task: Task) -> str:
