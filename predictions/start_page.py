@@ -55,11 +55,13 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = request.user.has_perm
     version = ModelVersion.objects.active()
     context["title"] = _("Start")
+    steps = [] if version or ModelVersion.objects.exists() else _first_steps()
+    nothing_yet = bool(steps) and _last_session() is None
+    context["steps"] = steps
     context["waiting"] = _waiting() if may("training.view_anomaly") else None
-    context["cards"] = [card for permission, card in _cards(version) if may(permission)]
+    context["cards"] = [card for permission, card in _cards(version) if may(permission) and not nothing_yet]
     context["scores"] = _scores(version) if may("training.view_modelversion") else []
     context["training"] = _training() if may("training.train_models") else None
-    context["steps"] = [] if version or ModelVersion.objects.exists() else _first_steps()
     return context
 
 

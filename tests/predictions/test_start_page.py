@@ -145,11 +145,24 @@ def test_an_empty_installation_shows_three_steps() -> None:
         ("Train", False),
         ("Review", False),
     ]
+    assert cards(client) == {}
+    assert "to review" not in client.get(START).content.decode()
     ApprovedFactory.create()
     assert [step.is_done for step in shown(client)["steps"]] == [True, False, False]
-    assert cards(client)["Active model"][2:] == ("bad", "to do")
+
+
+def test_a_first_training_that_failed_says_why_beside_the_steps() -> None:
+    SessionFactory.create(status=Status.FAILED, reason="The disk is full.", finished_at=timezone.now())
+    client = superuser()
+    assert len(shown(client)["steps"]) == 3
+    assert cards(client)["Last training"] == ("just now", "The disk is full.", "bad", "failed")
+
+
+def test_a_version_that_nobody_activated_is_to_do() -> None:
     VersionFactory.create()
+    client = superuser()
     assert shown(client)["steps"] == []
+    assert cards(client)["Active model"][2:] == ("bad", "to do")
 
 
 def test_everybody_sees_what_they_may_see(version: ModelVersion) -> None:
