@@ -60,7 +60,7 @@ def test_the_first_line_says_what_waits(version: ModelVersion) -> None:
     assert f'href="{waiting["url"]}"' in response.content.decode()
 
 
-def test_nothing_waits() -> None:
+def test_nothing_waits(version: ModelVersion) -> None:
     ApprovedFactory.create()
     html = superuser().get(START).content.decode()
     assert "<strong>0</strong> anomalies to review" in html
