@@ -13,13 +13,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries, Settings
+from pytest_django import DjangoAssertNumQueries
 
-from tests.factories import ApprovedFactory, BackupFactory, UserFactory, VersionFactory
+from tests.factories import ApprovedFactory, BackupFactory, UserFactory
 from tests.trained import approved_records, trained_version
 from tests.training.test_artifacts import FULL, fail_at
 from training import artifacts, backups, datafiles, frames
-from training.errors import BackupError, UnservableVersionError
+from training.errors import BackupError
 from training.ml.manifest import sign_directory
 from training.models import Anomaly, Backup, ModelVersion
 
@@ -33,12 +33,6 @@ MODEL_FILES = [
     "twin.pkl",
 ]
 CSV_FILES = ["disponibilite.csv", "fiabilite.csv", "process_safty.csv"]
-
-
-@pytest.fixture
-def version() -> ModelVersion:
-    approved_records()
-    return trained_version(is_active=True)
 
 
 def files_of(stored: artifacts.Stored) -> dict[str, bytes]:
@@ -360,72 +354,3 @@ def test_a_removed_backup_does_not_verify() -> None:
         backups.verify_backup(backup=backup)
 
     assert Backup.objects.get().verification_error == ""
-
-
-# --- Retention ---------------------------------------------------------------------------------
-
-
-def test_the_newest_are_kept(settings: Settings) -> None:
-    made = BackupFactory.create_batch(5)
-    settings.KEEP_BACKUPS = 3
-
-    assert backups.prune_backups() == [made[1].name, made[0].name]
-    assert backups.prune_backups(keep=1) == [made[3].name, made[2].name]
-    assert list(Backup.objects.available()) == [made[4]]
-    assert Backup.objects.count() == 5
-
-
-def test_the_newest_that_holds_the_active_version_is_kept() -> None:
-    active, other = VersionFactory.create(is_active=True), VersionFactory.create()
-    made = [BackupFactory.create(model_version=held) for held in (active, active, other, None, other)]
-
-    assert backups.prune_backups(keep=2) == [made[2].name, made[0].name]
-    assert list(Backup.objects.available()) == [made[4], made[3], made[1]]
-
-
-def test_what_is_quarantined_is_neither_counted_nor_removed() -> None:
-    made = BackupFactory.create_batch(2)
-    damaged = BackupFactory.create_batch(3, verification_error="damaged")
-
-    assert backups.prune_backups(keep=1) == [made[0].name]
-    assert set(Backup.objects.available()) == {made[1], *damaged}
-
-
-def test_pruning_removes_the_files(media_root: Path) -> None:
-    older, newer = (backups.create_backup(kind=MANUAL) for _ in range(2))
-
-    assert backups.prune_backups(keep=1) == [older.name]
-
-    assert [path.name for path in (media_root / "model_backups").iterdir()] == [newer.name]
-
-
-def test_what_could_be_pruned_costs_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    for count in (1, 3):
-        BackupFactory.create_batch(count, model_version=VersionFactory.create())
-        with django_assert_num_queries(1):
-            assert len(backups.prunable_backups(keep=1)) in {0, 3}
-
-
-# --- Loading -----------------------------------------------------------------------------------
-
-
-def test_a_version_s_twin_is_loaded_where_there_is_one(version: ModelVersion) -> None:
-    alone = trained_version("version_2", twin=False)
-
-    assert artifacts.load_twin(version) is not None
-    assert artifacts.load_twin(alone) is None
-
-
-def test_a_version_of_another_library_is_quarantined_with_the_reason(version: ModelVersion) -> None:
-    ModelVersion.objects.update(is_active=False)
-    facts = dict(artifacts.verify(version).facts) | {"scikit-learn": "0.1"}
-    with artifacts.publish(ModelVersion, "version_2", facts=facts):
-        pass
-    other = VersionFactory.create(
-        name="version_2", digest=artifacts.read_back(ModelVersion, "version_2").digest
-    )
-
-    with pytest.raises(UnservableVersionError, match=r"written with scikit-learn 0\.1;"):
-        artifacts.load_scorer(other)
-
-    assert "scikit-learn 0.1" in ModelVersion.objects.get(pk=other.pk).verification_error

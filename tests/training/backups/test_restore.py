@@ -1,20 +1,19 @@
-"""A restore brings models and training set back together, loses nothing, and is all or nothing."""
+"""A restore brings models and training set back together, and loses nothing."""
 
 import threading
-from collections.abc import Callable, Hashable
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError, connection, connections
-from django.utils import timezone
+from django.db import connection, connections
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from tests.factories import AnomalyFactory, ApprovedFactory, SessionFactory, UserFactory
+from tests.factories import ApprovedFactory, SessionFactory, UserFactory
 from tests.trained import approved_records, identical, predictions, trained_version
-from training import artifacts, backups, frames, records, versions
+from tests.training.backups.state import training_set, whole_state
+from training import artifacts, backups, frames, versions
 from training.backups import RestorePreview
 from training.errors import BackupError, SessionActiveError
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
@@ -24,69 +23,23 @@ MANUAL = Backup.Kind.MANUAL
 Status = Anomaly.Status
 
 
-@pytest.fixture
-def first() -> ModelVersion:
-    approved_records()
-    return trained_version("version_1", is_active=True)
-
-
-@pytest.fixture
-def backup(first: ModelVersion) -> Backup:
-    return backups.create_backup(kind=MANUAL)
-
-
-@pytest.fixture
-def second(backup: Backup) -> ModelVersion:
-    """The world goes on after the backup: other records, other scores, another version."""
-    ApprovedFactory.create(anomaly_id="new-1")
-    ApprovedFactory.create(anomaly_id="new-2", detected_at=datetime(2026, 2, 3, tzinfo=UTC))
-    AnomalyFactory.create(anomaly_id="waiting")
-    Anomaly.objects.filter(anomaly_id="T-000").update(availability_score=5, fiability_score=5)
-    Anomaly.objects.filter(anomaly_id="T-001").update(status=Status.REJECTED, process_safety_score=1.5)
-    Anomaly.objects.filter(anomaly_id="T-002").update(status=Status.PENDING, availability_score=None)
-    Anomaly.objects.filter(anomaly_id="T-003").update(description="another text", detected_at=timezone.now())
-    Anomaly.objects.filter(anomaly_id="T-004").update(system="another system")
-    Anomaly.objects.filter(anomaly_id="T-005").delete()
-    version = trained_version("version_2")
-    versions.set_active(version=version, reason=Activation.Reason.RELOAD)
-    return version
-
-
-def training_set() -> list[dict[Hashable, Any]]:
-    frame = frames.approved_frame()
-    return frame.sort_values("anomaly_id").to_dict("records")
-
-
-def whole_state() -> dict[str, object]:
-    """All that a restore may change, except that a backup of the present may have been made."""
-    return {
-        "anomalies": list(Anomaly.objects.order_by("pk").values()),
-        "history": list(Anomaly.history.order_by("pk").values()),
-        "versions": list(
-            ModelVersion.objects.order_by("pk").values("pk", "is_active", "pruned_at", "digest", "size_bytes")
-        ),
-        "activations": list(Activation.objects.order_by("pk").values()),
-        "sessions": list(TrainingSession.objects.values()),
-    }
-
-
 # --- What comes back ---------------------------------------------------------------------------
 
 
-def test_predictions_come_back_bit_for_bit_and_the_training_set_exactly(first: ModelVersion) -> None:
+def test_predictions_come_back_bit_for_bit_and_the_training_set_exactly(version: ModelVersion) -> None:
     present, fingerprint = training_set(), frames.fingerprint(frames.approved_frame())
-    suggestions = predictions(first)
+    suggestions = predictions(version)
     backup = backups.create_backup(kind=MANUAL)
     Anomaly.objects.all().delete()
     ApprovedFactory.create_batch(3)
-    version = trained_version("version_2")
-    versions.set_active(version=version, reason=Activation.Reason.RELOAD)
-    assert not identical(predictions(version), suggestions)
+    newer = trained_version("version_2")
+    versions.set_active(version=newer, reason=Activation.Reason.RELOAD)
+    assert not identical(predictions(newer), suggestions)
 
     backups.restore_backup(backup=backup)
 
     active = ModelVersion.objects.active()
-    assert active == first
+    assert active == version
     assert active is not None
     assert identical(predictions(active), suggestions)
     assert training_set() == present
@@ -94,7 +47,7 @@ def test_predictions_come_back_bit_for_bit_and_the_training_set_exactly(first: M
 
 
 def test_the_preview_says_what_the_restore_then_does(
-    backup: Backup, first: ModelVersion, second: ModelVersion
+    backup: Backup, version: ModelVersion, second: ModelVersion
 ) -> None:
     before = whole_state()
 
@@ -102,7 +55,7 @@ def test_the_preview_says_what_the_restore_then_does(
 
     assert preview == RestorePreview(
         version_from=second,
-        version_to=first,
+        version_to=version,
         records_to_pending=2,
         records_reapproved=2,
         records_recreated=1,
@@ -112,13 +65,13 @@ def test_the_preview_says_what_the_restore_then_does(
     )
     assert whole_state() == before
     result = backups.restore_backup(backup=backup)
-    assert (result.backup, result.version) == (backup, first)
+    assert (result.backup, result.version) == (backup, version)
     assert (result.records_to_pending, result.records_recreated) == (2, 1)
     assert (result.records_changed, result.records_unchanged) == (5, 6)
     after = backups.preview_restore(backup=backup)
     assert after == RestorePreview(
-        version_from=first,
-        version_to=first,
+        version_from=version,
+        version_to=version,
         records_to_pending=0,
         records_reapproved=0,
         records_recreated=0,
@@ -173,15 +126,15 @@ def test_every_change_is_in_the_history_with_who_and_why(backup: Backup, second:
     assert set(reviewed) == {f"T-{n:03d}" for n in range(6)}
 
 
-def test_the_activation_is_logged(backup: Backup, first: ModelVersion, second: ModelVersion) -> None:
+def test_the_activation_is_logged(backup: Backup, version: ModelVersion, second: ModelVersion) -> None:
     user: User = UserFactory.create()
 
     backups.restore_backup(backup=backup, user=user)
 
     newest = Activation.objects.first()
     assert newest is not None
-    assert (newest.version, newest.reason, newest.activated_by) == (first, "restore", user)
-    assert list(ModelVersion.objects.filter(is_active=True)) == [first]
+    assert (newest.version, newest.reason, newest.activated_by) == (version, "restore", user)
+    assert list(ModelVersion.objects.filter(is_active=True)) == [version]
 
 
 def test_a_backup_from_before_the_first_model_leaves_none_active() -> None:
@@ -223,17 +176,17 @@ def test_the_cost_does_not_grow_with_the_records(
 
 
 def test_removed_files_are_written_anew(
-    backup: Backup, first: ModelVersion, second: ModelVersion, media_root: Path
+    backup: Backup, version: ModelVersion, second: ModelVersion, media_root: Path
 ) -> None:
-    first.refresh_from_db()
-    suggestions = predictions(first)
-    artifacts.remove(first)
+    version.refresh_from_db()
+    suggestions = predictions(version)
+    artifacts.remove(version)
 
     backups.restore_backup(backup=backup)
 
-    first.refresh_from_db()
-    assert (first.is_active, first.pruned_at) == (True, None)
-    assert identical(predictions(first), suggestions)
+    version.refresh_from_db()
+    assert (version.is_active, version.pruned_at) == (True, None)
+    assert identical(predictions(version), suggestions)
     assert sorted(path.name for path in (media_root / "model_versions").iterdir()) == [
         "version_1",
         "version_2",
@@ -241,57 +194,57 @@ def test_removed_files_are_written_anew(
 
 
 def test_damaged_files_are_kept_aside_and_written_anew(
-    backup: Backup, first: ModelVersion, second: ModelVersion, media_root: Path
+    backup: Backup, version: ModelVersion, second: ModelVersion, media_root: Path
 ) -> None:
-    suggestions = predictions(first)
-    (artifacts.directory_of(first) / "features.pkl").write_bytes(b"damaged")
+    suggestions = predictions(version)
+    (artifacts.directory_of(version) / "features.pkl").write_bytes(b"damaged")
     with pytest.raises(Exception, match="truncated"):
-        artifacts.verify(first)
+        artifacts.verify(version)
 
     backups.restore_backup(backup=backup)
 
-    first.refresh_from_db()
-    assert (first.is_active, first.verification_error) == (True, "")
-    assert identical(predictions(first), suggestions)
+    version.refresh_from_db()
+    assert (version.is_active, version.verification_error) == (True, "")
+    assert identical(predictions(version), suggestions)
     (aside,) = (media_root / "model_versions").glob(".damaged-version_1-*")
     assert (aside / "features.pkl").read_bytes() == b"damaged"
 
 
 def test_genuine_files_of_another_model_do_not_pass_for_the_version(
-    backup: Backup, first: ModelVersion, second: ModelVersion
+    backup: Backup, version: ModelVersion, second: ModelVersion
 ) -> None:
-    suggestions = predictions(first)
-    artifacts.set_aside(first)
-    artifacts.directory_of(second).rename(artifacts.directory_of(first))
+    suggestions = predictions(version)
+    artifacts.set_aside(version)
+    artifacts.directory_of(second).rename(artifacts.directory_of(version))
 
     backups.restore_backup(backup=backup)
 
-    first.refresh_from_db()
-    assert identical(predictions(first), suggestions)
+    version.refresh_from_db()
+    assert identical(predictions(version), suggestions)
 
 
 def test_a_version_is_written_anew_under_the_key_of_the_day(
-    backup: Backup, first: ModelVersion, second: ModelVersion, settings: Settings
+    backup: Backup, version: ModelVersion, second: ModelVersion, settings: Settings
 ) -> None:
-    suggestions, old = predictions(first), settings.ARTIFACT_SIGNING_KEYS[0]
-    artifacts.set_aside(first)
+    suggestions, old = predictions(version), settings.ARTIFACT_SIGNING_KEYS[0]
+    artifacts.set_aside(version)
     settings.ARTIFACT_SIGNING_KEYS = ["newer", old]
 
     backups.restore_backup(backup=backup)
 
     settings.ARTIFACT_SIGNING_KEYS = ["newer"]
-    first.refresh_from_db()
-    assert identical(predictions(first), suggestions)
+    version.refresh_from_db()
+    assert identical(predictions(version), suggestions)
 
 
 def test_files_that_are_removed_meanwhile_stop_the_restore(
-    backup: Backup, first: ModelVersion, second: ModelVersion, monkeypatch: pytest.MonkeyPatch
+    backup: Backup, version: ModelVersion, second: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first.refresh_from_db()
+    version.refresh_from_db()
     real = backups._shut_out_writers
 
     def pruned_meanwhile() -> None:
-        artifacts.remove(first)
+        artifacts.remove(version)
         real()
 
     monkeypatch.setattr(backups, "_shut_out_writers", pruned_meanwhile)
@@ -300,9 +253,9 @@ def test_files_that_are_removed_meanwhile_stop_the_restore(
 
 
 def test_a_backup_whose_model_was_damaged_activates_it_once_it_verifies_again(
-    first: ModelVersion, media_root: Path
+    version: ModelVersion, media_root: Path
 ) -> None:
-    path = artifacts.directory_of(first) / "features.pkl"
+    path = artifacts.directory_of(version) / "features.pkl"
     genuine = path.read_bytes()
     path.write_bytes(b"damaged")
     backup = backups.create_backup(kind=MANUAL)
@@ -318,8 +271,8 @@ def test_a_backup_whose_model_was_damaged_activates_it_once_it_verifies_again(
 
     path.write_bytes(genuine)
     result = backups.restore_backup(backup=backup)
-    assert (result.version, result.records_to_pending) == (first, 1)
-    assert ModelVersion.objects.active() == first
+    assert (result.version, result.records_to_pending) == (version, 1)
+    assert ModelVersion.objects.active() == version
 
 
 # --- Sessions ----------------------------------------------------------------------------------
@@ -418,90 +371,3 @@ def test_readers_go_on_while_a_restore_switches(
     backups.restore_backup(backup=backup)
 
     assert seen == [second, 11]
-
-
-# --- All or nothing ----------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """No except Exception sees it, as none sees a SIGKILL."""
-
-
-def killer(at: int) -> tuple[Callable[..., Any], list[int]]:
-    """A wrapper of all database statements that dies before the one with that number."""
-    made = [0]
-
-    def execute(call: Callable[..., Any], *args: Any) -> Any:
-        made[0] += 1
-        if made[0] == at:
-            raise Killed
-        return call(*args)
-
-    return execute, made
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("files", ["removed", "damaged"])
-def test_killed_before_any_statement_everything_is_old_and_the_next_restore_works(
-    backup: Backup, first: ModelVersion, second: ModelVersion, files: str
-) -> None:
-    first.refresh_from_db()
-    suggestions = predictions(first)
-    if files == "removed":
-        artifacts.remove(first)
-    if files == "damaged":
-        (artifacts.directory_of(first) / "features.pkl").write_bytes(b"damaged")
-    before, present = whole_state(), training_set()
-
-    at, done = 1, False
-    while not done:
-        execute, _made = killer(at)
-        try:
-            with connection.execute_wrapper(execute):
-                backups.restore_backup(backup=backup)
-            done = True
-        except Killed:
-            assert not connection.in_atomic_block
-            assert whole_state() == before
-            at += 1
-    assert at > 30
-
-    assert ModelVersion.objects.active() == first
-    first.refresh_from_db()
-    assert identical(predictions(first), suggestions)
-    safety = Backup.objects.filter(kind=Backup.Kind.BEFORE_RESTORE).first()
-    assert safety is not None
-    backups.restore_backup(backup=safety)
-    assert training_set() == present
-
-
-@pytest.mark.parametrize(
-    ("owner", "step"),
-    [
-        (backups, "_read_records"),
-        (backups, "_try_model"),
-        (backups, "create_backup"),
-        (backups, "_make_servable"),
-        (backups, "_shut_out_writers"),
-        (backups, "_reopen_others"),
-        (records, "store_records"),
-        (backups, "_claim_files"),
-        (versions, "set_active"),
-    ],
-)
-@pytest.mark.django_db(transaction=True)
-def test_whatever_fails_after_any_step_leaves_everything_old(
-    backup: Backup, second: ModelVersion, monkeypatch: pytest.MonkeyPatch, owner: object, step: str
-) -> None:
-    before = whole_state()
-    real = getattr(owner, step)
-
-    def failing(*args: Any, **kwargs: Any) -> None:
-        real(*args, **kwargs)
-        raise DatabaseError("lost connection")
-
-    monkeypatch.setattr(owner, step, failing)
-    with pytest.raises(DatabaseError, match="lost connection"):
-        backups.restore_backup(backup=backup)
-
-    assert whole_state() == before
