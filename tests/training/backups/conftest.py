@@ -36,6 +36,7 @@ def second(backup: Backup) -> ModelVersion:
     Anomaly.objects.filter(anomaly_id="T-003").update(description="another text", detected_at=timezone.now())
     Anomaly.objects.filter(anomaly_id="T-004").update(system="another system")
     Anomaly.objects.filter(anomaly_id="T-005").delete()
+    Anomaly.objects.filter(anomaly_id="T-010", detected_at=None).update(detected_at=timezone.now())
     newer = trained_version("version_2")
     versions.set_active(version=newer, reason=Activation.Reason.RELOAD)
     return newer

@@ -60,14 +60,14 @@ def test_the_preview_says_what_the_restore_then_does(
         records_reapproved=2,
         records_recreated=1,
         scores_changed=3,
-        texts_changed=2,
+        texts_changed=3,
         records_in_backup=12,
     )
     assert whole_state() == before
     result = backups.restore_backup(backup=backup)
     assert (result.backup, result.version) == (backup, version)
     assert (result.records_to_pending, result.records_recreated) == (2, 1)
-    assert (result.records_changed, result.records_unchanged) == (5, 6)
+    assert (result.records_changed, result.records_unchanged) == (6, 5)
     after = backups.preview_restore(backup=backup)
     assert after == RestorePreview(
         version_from=version,
@@ -118,12 +118,13 @@ def test_every_change_is_in_the_history_with_who_and_why(backup: Backup, second:
     assert set(changes) == {
         *((f"T-{n:03d}", "~", "approved", "admin", *why) for n in range(5)),
         ("T-005", "+", "approved", "restore", *why),
+        ("T-010", "~", "approved", "admin", *why),
         ("new-1", "~", "pending", "admin", *why),
         ("new-2", "~", "pending", "admin", *why),
     }
-    assert len(changes) == 8
+    assert len(changes) == 9
     reviewed = Anomaly.objects.filter(reviewed_by=user).values_list("anomaly_id", flat=True)
-    assert set(reviewed) == {f"T-{n:03d}" for n in range(6)}
+    assert set(reviewed) == {f"T-{n:03d}" for n in (*range(6), 10)}
 
 
 def test_the_activation_is_logged(backup: Backup, version: ModelVersion, second: ModelVersion) -> None:
