@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Cast, Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -15,6 +15,7 @@ from unfold.contrib.filters.admin import RangeDateFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
 from predictions.models import Prediction
+from predictions.services import suggest_for_queue
 from training.admin import bands
 from training.admin.anomalies import AnomalyAdmin
 from training.admin.base import ReadOnlyAdmin
@@ -99,6 +100,11 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
 
     list_display = (*AnomalyAdmin.list_display[:-1], "suggested_badge", AnomalyAdmin.list_display[-1])
     list_filter = tuple(SuggestedBandFilter if f is BandFilter else f for f in AnomalyAdmin.list_filter)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        suggest_for_queue()
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Anomaly]":
         return with_known_criticality(super().get_queryset(request))

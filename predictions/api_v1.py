@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from predictions.models import Prediction
-from predictions.risk import band_of, criticality_of
 from predictions.services import serving_model, suggest_pending, unsuggested
 from training.api.schema import ErrorSerializer
 from training.api.v1.base import ResourceViewSet
 from training.api.v1.filters import since, until
+from training.criticality import band_of, criticality_of
 from training.ml.records import SCORE_COLUMNS
 
 

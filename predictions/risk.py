@@ -1,8 +1,4 @@
-"""From three scores to criticality, band of risk and what to do: the one place that knows the direction.
-
-A *severity* is a score read so that 5 is the most serious, whatever `settings.SCORE_DIRECTION` says;
-the *criticality* is the sum of the three severities, 3 to 15; `settings.RISK_BANDS` divides it.
-"""
+"""What follows from three suggested scores, in the older service's words: risk, actions, recommendations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +14,7 @@ from predictions.wording import (
     RISK_LEVELS,
     SERIOUS_RECOMMENDATIONS,
 )
+from training.criticality import band_of, criticality_of, severity_of
 from training.ml.records import TARGETS
 
 # The older service's name of each of our targets, in our order.
@@ -40,16 +37,6 @@ class Assessment:
     recommendations: tuple[str, ...]
 
 
-def criticality_of(total_sum: float) -> float:
-    """The criticality of three scores with this sum: mirrored when 1 is the most critical score."""
-    return _criticality(total_sum, settings.SCORE_DIRECTION)
-
-
-def band_of(criticality: float) -> str:
-    """normal, high or critical; the sum of fractional scores belongs to the band it has reached."""
-    return _band(criticality, tuple(settings.RISK_BANDS.items()))
-
-
 def assess(availability: int, fiability: int, process_safety: int) -> Assessment:
     """What the older service's answer says about these scores, 1 to 5 each."""
     return _assess(
@@ -59,26 +46,14 @@ def assess(availability: int, fiability: int, process_safety: int) -> Assessment
     )
 
 
-def _severity(score: float, direction: str) -> float:
-    return score if direction == "5_is_most_critical" else 6 - score
-
-
-def _criticality(total_sum: float, direction: str) -> float:
-    return total_sum if direction == "5_is_most_critical" else 18 - total_sum
-
-
-def _band(criticality: float, bands: Bands) -> str:
-    return max((start, name) for name, start in bands if start <= criticality)[1]
-
-
 @lru_cache(maxsize=1_000)  # 125 triples for each configuration
-def _assess(scores: tuple[int, int, int], direction: str, bands: Bands) -> Assessment:
+def _assess(scores: tuple[int, int, int], _direction: str, _bands: Bands) -> Assessment:
+    """The configuration is there to key the cache."""
     severities = {
-        ASPECTS[target]: int(_severity(score, direction))
-        for target, score in zip(TARGETS, scores, strict=True)
+        ASPECTS[target]: int(severity_of(score)) for target, score in zip(TARGETS, scores, strict=True)
     }
-    criticality = _criticality(sum(scores), direction)
-    band = _band(criticality, bands)
+    criticality = criticality_of(sum(scores))
+    band = band_of(criticality)
     return Assessment(
         descriptions=_descriptions(severities),
         overall_score=round(sum(scores) / 3, 2),

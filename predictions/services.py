@@ -92,6 +92,15 @@ def suggest_in_chunks(*, limit: int | None = None) -> Iterator[int]:
         yield stored
 
 
+def suggest_for_queue() -> None:
+    """Suggestions for the review queue that is about to be shown, as far as one chunk goes.
+
+    One query when nothing is missing. Without a model the queue is shown without them.
+    """
+    if predictor.current().loaded is not None:
+        suggest_pending(limit=CHUNK)
+
+
 def _chunk_size(limit: int | None, done: int) -> int:
     return CHUNK if limit is None else min(CHUNK, limit - done)
 

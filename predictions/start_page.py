@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from predictions.admin import with_known_criticality
-from training.admin.bands import in_band
+from predictions.services import suggest_for_queue
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import age, decimals, duration
 from training.admin.sessions import newly_approved_in_words
+from training.criticality import in_band
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
 
 GOOD, WATCH, BAD = "good", "watch", "bad"
@@ -52,6 +53,7 @@ class Step:
 
 def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: the context of templates/admin/index.html."""
+    suggest_for_queue()
     may = request.user.has_perm
     version = ModelVersion.objects.active()
     context["title"] = _("Start")

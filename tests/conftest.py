@@ -12,6 +12,8 @@ from django.db import connections
 from django.utils import translation
 from pytest_django import Settings
 
+from predictions import predictor
+from predictions.predictor import Predictor
 from tests.queue_processes import MARK, Queue, database_url, running
 
 
@@ -30,6 +32,14 @@ def media_root(settings: Settings, tmp_path: Path) -> Path:
     root.mkdir()
     settings.MEDIA_ROOT = root
     return root
+
+
+@pytest.fixture(autouse=True)
+def own_predictor(monkeypatch: pytest.MonkeyPatch) -> Predictor:
+    """The process's predictor, as it is when the process starts."""
+    fresh = Predictor()
+    monkeypatch.setattr(predictor, "_predictor", fresh)
+    return fresh
 
 
 @pytest.fixture(autouse=True)

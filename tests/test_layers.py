@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes"},
-    {"models"},
+    {"models", "criticality"},
     {"rules", "datafiles", "frames", "artifacts", "sample"},
     {"records", "validation", "review", "versions", "backups", "sessions", "importing"},
     {"runner", "supervisor", "schedules"},

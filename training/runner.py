@@ -46,7 +46,7 @@ class Attempt:
     def advance(self, step: TrainingSession.Step, progress: int) -> None:
         """Say where the training is. Raises LeaseLostError."""
         sessions.advance(self.session_id, self.number, step, progress)
-        logger.info("Training session %d, attempt %d: %s", self.session_id, self.number, step.value)
+        logger.info("Training session %d: %s, %d %%", self.session_id, step.value, progress)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,7 @@ def expire_unclaimed(session: TrainingSession) -> None:
 
 
 def _wait(session: TrainingSession, seconds: float, done: Callable[[], bool]) -> bool:
-    """Who waits also looks: a session whose worker died, watchdog and all, does not keep a request waiting."""
+    """Who waits also looks: a session whose worker died, watchdog and all, keeps no request waiting."""
     deadline = time.monotonic() + seconds
     while True:
         session.refresh_from_db()

@@ -107,14 +107,6 @@ def _mae(metrics: Mapping[str, Any] | None) -> dict[str, float]:
     return {} if None in maes.values() else maes
 
 
-def activate_if_not_worse(*, version: ModelVersion) -> bool:
-    """What a scheduled session does with its version: activate it when the gate lets it pass."""
-    if not version.comparison["passed"]:
-        return False
-    activate_version(version=version, reason=Activation.Reason.GATE)
-    return True
-
-
 def prunable_versions(*, keep: int | None = None) -> list[ModelVersion]:
     """All but the newest `keep` (KEEP_MODEL_VERSIONS) and the active one.
 

@@ -1,17 +1,15 @@
 import pytest
 
 from predictions import predictor
-from predictions.predictor import Predictor
+from predictions.predictor import State
 from tests.predictions.published import publish_version
 from training.models import ModelVersion
 
 
-@pytest.fixture(autouse=True)
-def own_predictor(monkeypatch: pytest.MonkeyPatch) -> Predictor:
-    """The process's predictor, as it is when the process starts."""
-    fresh = Predictor()
-    monkeypatch.setattr(predictor, "_predictor", fresh)
-    return fresh
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are shown with the suggestions that there are: none is made."""
+    monkeypatch.setattr(predictor, "current", State)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.factories import AnomalyFactory, ApprovedFactory, VersionFactory
 from tests.training.admin.people import staff, superuser
 from training.models import Anomaly, ModelVersion
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_model")]
 LIST = reverse("admin:training_anomaly_changelist")
 
 

@@ -3,7 +3,7 @@ from itertools import product
 import pytest
 from pytest_django import Settings
 
-from predictions.risk import assess, band_of, criticality_of
+from predictions.risk import assess
 
 
 @pytest.fixture
@@ -45,46 +45,10 @@ def test_bands_apply_to_the_mirrored_sum_when_1_is_the_most_critical(
     assert assessment.risk["overall_risk_level"] == level
 
 
-@pytest.mark.parametrize(
-    ("total", "band"),
-    [
-        (3, "normal"),
-        (6, "normal"),
-        (6.5, "normal"),
-        (7, "high"),
-        (8, "high"),
-        (8.9, "high"),
-        (9, "critical"),
-        (15, "critical"),
-    ],
-)
-def test_a_fractional_sum_belongs_to_the_band_it_has_reached(total: float, band: str) -> None:
-    assert band_of(criticality_of(total)) == band
-
-
-@pytest.mark.usefixtures("one_is_worst")
-@pytest.mark.parametrize(
-    ("total", "band"),
-    [
-        (3, "critical"),
-        (6, "critical"),
-        (9, "critical"),
-        (9.5, "high"),
-        (10, "high"),
-        (11, "high"),
-        (12, "normal"),
-        (15, "normal"),
-    ],
-)
-def test_a_mirrored_sum(total: float, band: str) -> None:
-    assert band_of(criticality_of(total)) == band
-
-
 def test_the_bands_are_one_configurable_table(settings: Settings) -> None:
     assert assess(3, 3, 3).risk["band"] == "critical"
     settings.RISK_BANDS = {"normal": 3, "high": 9, "critical": 12}
     assert assess(3, 3, 3).risk["band"] == "high"
-    assert band_of(12) == "critical"
 
 
 def test_an_assessment_in_full() -> None:

@@ -12,7 +12,7 @@ from tests.predictions.test_admin import suggest
 from tests.training.admin.people import staff, superuser
 from training.models import Activation, Backup, ModelVersion, TrainingSession
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_model")]
 START = reverse("admin:index")
 TARGETS = ("availability", "fiability", "process_safety")
 Status = TrainingSession.Status

@@ -105,13 +105,6 @@ def test_the_gate_without_a_champion_or_a_measure() -> None:
     assert versions.compare(unmeasured, measured(1, 1, 1))["passed"] is False
 
 
-@pytest.mark.parametrize("passed", [True, False])
-def test_a_scheduled_version_serves_when_it_passes(loads: set[str], passed: bool) -> None:
-    version = VersionFactory.create(comparison={"passed": passed})
-    assert versions.activate_if_not_worse(version=version) is passed
-    assert ModelVersion.objects.filter(is_active=True).exists() is passed
-
-
 def test_pruning_keeps_the_newest_and_the_active(loads: set[str]) -> None:
     made = VersionFactory.create_batch(5)
     versions.activate_version(version=made[0])

@@ -216,6 +216,14 @@ def _before_restore(backup: Backup) -> Confirmation:
             ),
         ),
         (
+            preview.texts_changed,
+            ngettext(
+                "%(count)d record gets its earlier text or equipment back.",
+                "%(count)d records get their earlier text or equipment back.",
+                preview.texts_changed,
+            ),
+        ),
+        (
             preview.records_reapproved,
             ngettext(
                 "%(count)d record is approved again.",

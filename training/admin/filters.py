@@ -7,7 +7,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 
-from training.admin.bands import WORDS, in_band
+from training.admin.bands import WORDS
+from training.criticality import in_band
 from training.models import Anomaly
 
 

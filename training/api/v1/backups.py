@@ -58,6 +58,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     records_reapproved = serializers.IntegerField()
     records_recreated = serializers.IntegerField()
     scores_changed = serializers.IntegerField(help_text="Records with at least one other score.")
+    texts_changed = serializers.IntegerField(help_text="Records with another text, equipment or time.")
 
 
 class RestoreSerializer(serializers.Serializer[Any]):

@@ -38,8 +38,9 @@ class Command(BaseCommand):
         name = env_str("ADMIN_USERNAME", "admin")
         password = env_str("ADMIN_PASSWORD") or secrets.token_urlsafe(12)
         User.objects.create_superuser(name, password=password)
-        shown = "the password of ADMIN_PASSWORD" if env_str("ADMIN_PASSWORD") else f"password {password}"
-        self.stdout.write(self.style.SUCCESS(f"Admin user {name}, {shown} (shown this once)"))
+        given = env_str("ADMIN_PASSWORD")
+        shown = "the password of ADMIN_PASSWORD" if given else f"password {password} (shown this once)"
+        self.stdout.write(self.style.SUCCESS(f"Admin user {name}, {shown}"))
 
     def say_where_to_go(self) -> None:
         host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST

@@ -146,6 +146,7 @@ def test_preview_tells_what_would_change_and_changes_nothing(
         "records_reapproved": 1,
         "records_recreated": 1,
         "scores_changed": 1,
+        "texts_changed": 0,
     }
     assert list(Anomaly.objects.order_by("pk").values()) == before
 
