@@ -1,6 +1,8 @@
 """How gunicorn serves: threads, since POST /train waits for its training without using a core."""
 
 import os
+import threading
+from typing import Any
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '5000')}"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
@@ -10,3 +12,21 @@ timeout = 60  # of a worker that no longer answers; a waiting request does not c
 graceful_timeout = 5
 keepalive = 5
 control_socket_disable = True  # it would listen in the home directory
+
+
+def post_worker_init(worker: Any) -> None:
+    """Load the active model in the background: scikit-learn takes a second that no client should wait for."""
+    threading.Thread(target=_warm_up, args=(worker.log,), daemon=True).start()
+
+
+def _warm_up(log: Any) -> None:
+    from django.db import Error, connection  # noqa: PLC0415  # Django is set up by the time a worker is
+
+    from predictions import predictor  # noqa: PLC0415  # as above
+
+    try:
+        predictor.current()
+    except Error as error:
+        log.warning("The model is loaded with the first request: %s", error)
+    finally:
+        connection.close()
