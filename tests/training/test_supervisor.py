@@ -66,7 +66,7 @@ def test_success(session: TrainingSession, queue_mark: str) -> None:
     assert session.model_version == ModelVersion.objects.get()
     assert session.backup == Backup.objects.get()
     assert ticks
-    assert any(line.endswith("attempt 1: backup\n") for line in lines)
+    assert any(line.endswith(": backup, 1 %\n") for line in lines)
     assert running(queue_mark) == []
 
 
