@@ -62,14 +62,17 @@ def test_forks_die_with_their_parents(settings: Settings) -> None:
         for _ in range(2):
             if os.fork():
                 break
-        print(os.getpid(), signal.getsignal(signal.SIGTERM).name, flush=True)
+        # One write: three processes share the pipe.
+        os.write(1, f"{signal.getsignal(signal.SIGTERM).name}\\n".encode())
         time.sleep(60)
     """
     process = run_python(script, settings)
-    assert process.stdout is not None
-    lines = [process.stdout.readline().split() for _ in range(3)]
-    assert sorted(handler for _, handler in lines) == ["SIG_DFL", "SIG_DFL", "SIG_IGN"]
-    process.kill()
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(3)]
+    finally:
+        process.kill()
+    assert sorted(lines) == ["SIG_DFL", "SIG_DFL", "SIG_IGN"]
     started = time.monotonic()
     assert process.communicate()[0] == ""  # returns when nobody holds the pipe any more
     assert time.monotonic() - started < 5
