@@ -34,7 +34,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    C : float, default=10.0
+    C : float, default=5.0
         Inverse of the regularisation strength.
     tol : float, default=0.01
         When liblinear stops. 0.0001 costs 60 % more and gains nothing (docs/model.md).
@@ -55,7 +55,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
        Econometrica 78 (2010).
     """
 
-    def __init__(self, *, C: float = 10.0, tol: float = 0.01, n_jobs: int | None = None) -> None:
+    def __init__(self, *, C: float = 5.0, tol: float = 0.01, n_jobs: int | None = None) -> None:
         self.C = C
         self.tol = tol
         self.n_jobs = n_jobs

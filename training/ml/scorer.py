@@ -71,8 +71,8 @@ class AnomalyScorer(BaseEstimator):
         """`fit` with the frame's terms already counted; `on_fitted(target)` after each target."""
         if frame.empty:
             raise NothingToLearnError("There is no approved anomaly to learn from.")
-        self.features_ = ReportFeatures().fit(counts)
-        matrix = self.features_.transform(counts)
+        self.features_ = ReportFeatures()
+        matrix = self.features_.fit_transform(counts)
         self.classifiers_ = {}
         for target in TARGETS:
             scores = frame[f"{target}_score"].to_numpy(dtype=np.float64)
