@@ -5,6 +5,7 @@ rare each one is). So an evaluation counts every report once, and each of its fo
 training rows alone: exactly what refitting on those rows would give.
 """
 
+import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array, hstack
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, strip_accents_unicode
 from sklearn.utils.validation import check_is_fitted
 
 from training.ml.context import UsualContext
@@ -24,6 +25,7 @@ from training.ml.crossing import Crossing
 Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_]
 
 _words = CountVectorizer(strip_accents="unicode", ngram_range=(1, 2)).build_analyzer()
+_word = re.compile(r"\b\w\w+\b")  # what CountVectorizer takes for a word
 _pieces = CountVectorizer(strip_accents="unicode", analyzer="char_wb", ngram_range=(2, 5)).build_analyzer()
 
 
@@ -88,6 +90,11 @@ def count_whole(texts: list[str]) -> TermCounts:
     return TermCounts(terms=texts, matrix=csr_array(eye_array(len(texts))))
 
 
+def _opening(text: str) -> list[str]:
+    found = _word.search(strip_accents_unicode(text.lower()))
+    return [found.group()] if found else []
+
+
 def count_known(texts: list[str]) -> TermCounts:
     """Each distinct text as one term; a blank one has none."""
     return count_terms(texts, lambda text: [text] if text.strip() else [])
@@ -95,7 +102,7 @@ def count_known(texts: list[str]) -> TermCounts:
 
 def count_openings(texts: list[str]) -> TermCounts:
     """The first word of each: the plant opens reports with the kind of report, as in "SAFETY : …"."""
-    return count_terms(texts, lambda text: _words(text)[:1])
+    return count_terms(texts, _opening)
 
 
 BLOCKS: Mapping[str, Block] = {

@@ -15,6 +15,10 @@ from training.ml.features import Counts, ReportFeatures, count_reports
 from training.ml.ordinal import SCORES, Floats, OrdinalClassifier, median_scores
 from training.ml.records import TARGETS
 
+SERIOUS = 4
+# A serious anomaly that is missed weighs as much as three false alarms.
+ATTENTION = 0.25
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suggestion:
@@ -36,6 +40,16 @@ class Suggestion:
     score: NDArray[np.int64]
     expected: Floats
     confidence: Floats
+
+    @property
+    def serious(self) -> Floats:
+        """P(score ≥ 4), shape (n,)."""
+        return np.asarray(self.distribution[:, SERIOUS - 1 :].sum(axis=1))
+
+    @property
+    def needs_attention(self) -> NDArray[np.bool_]:
+        """Whether a person should look: P(score ≥ 4) is at least `ATTENTION`. Shape (n,)."""
+        return self.serious >= ATTENTION
 
     @classmethod
     def of(cls, distribution: Floats) -> "Suggestion":
