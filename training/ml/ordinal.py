@@ -34,7 +34,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    C : float, default=5.0
+    C : float, default=4.0
         Inverse of the regularisation strength.
     tol : float, default=0.03
         When liblinear stops. Less costs more and gains nothing (docs/model.md).
@@ -55,7 +55,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
        Econometrica 78 (2010).
     """
 
-    def __init__(self, *, C: float = 5.0, tol: float = 0.03, n_jobs: int | None = None) -> None:
+    def __init__(self, *, C: float = 4.0, tol: float = 0.03, n_jobs: int | None = None) -> None:
         self.C = C
         self.tol = tol
         self.n_jobs = n_jobs
