@@ -5,6 +5,7 @@ rare each one is). So an evaluation counts every report once, and each of its fo
 training rows alone: exactly what refitting on those rows would give.
 """
 
+import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array, hstack
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, strip_accents_unicode
 from sklearn.utils.validation import check_is_fitted
+
+from training.ml.context import UsualContext
+from training.ml.crossing import Crossing
 
 Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_]
 
 _words = CountVectorizer(strip_accents="unicode", ngram_range=(1, 2)).build_analyzer()
+_word = re.compile(r"\b\w\w+\b")  # what CountVectorizer takes for a word
 _pieces = CountVectorizer(strip_accents="unicode", analyzer="char_wb", ngram_range=(2, 5)).build_analyzer()
 
 
@@ -85,12 +90,32 @@ def count_whole(texts: list[str]) -> TermCounts:
     return TermCounts(terms=texts, matrix=csr_array(eye_array(len(texts))))
 
 
+def _opening(text: str) -> list[str]:
+    found = _word.search(strip_accents_unicode(text.lower()))
+    return [found.group()] if found else []
+
+
+def count_known(texts: list[str]) -> TermCounts:
+    """Each distinct text as one term; a blank one has none."""
+    return count_terms(texts, lambda text: [text] if text.strip() else [])
+
+
+def count_openings(texts: list[str]) -> TermCounts:
+    """The first word of each: the plant opens reports with the kind of report, as in "SAFETY : …"."""
+    return count_terms(texts, _opening)
+
+
 BLOCKS: Mapping[str, Block] = {
     "words": Block(column="description", count=count_words, min_df=2),
     "pieces": Block(column="description", count=count_pieces, min_df=3),
     "names": Block(column="equipment_name", count=count_words),
     "equipment": Block(column="equipment_id", count=count_whole, tfidf=False, weight=0.7),
+    "opening": Block(column="description", count=count_openings, min_df=2, tfidf=False),
+    "section": Block(column="section", count=count_known, tfidf=False, weight=1.5),
+    "system": Block(column="system", count=count_known, tfidf=False, weight=1.5),
 }
+# Filled where they are missing, and crossed with the words of the description.
+CONTEXT = ("section", "system")
 
 
 def count_reports(frame: pd.DataFrame) -> Counts:
@@ -109,14 +134,18 @@ def take_rows(counts: Counts, rows: Rows) -> Counts:
 
 
 class ReportFeatures(TransformerMixin, BaseEstimator):
-    """Counted reports as rows of one sparse matrix, the blocks of `BLOCKS` side by side.
+    """Counted reports as rows of one sparse matrix: the blocks of `BLOCKS`, then the crossed ones.
 
     Attributes
     ----------
     vocabularies_ : dict of str to dict of str to int
         For each block that has any term: the column, inside the block, of each term. Sorted.
     idf_ : dict of str to ndarray of shape (n_terms,)
-        For each of these blocks that has tf-idf: the weight of each term.
+        For each of these blocks that has tf-idf, and for the crossed ones: the weight of each term.
+    usual_ : dict of str to UsualContext
+        What fills each block of `CONTEXT` that has any term.
+    crossings_ : dict of str to Crossing
+        For each of these: its pairs with words.
     """
 
     def fit(self, X: Counts, y: None = None) -> Self:
@@ -131,14 +160,27 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         -------
         self
         """
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Counts, y: None = None) -> csr_array:
+        """Fit, and the matrix to learn from: in it some sections and systems are hidden (`UsualContext`).
+
+        `transform` of the same reports hides nothing.
+        """
         chosen = {name: _frequent_terms(X[name], min_df=block.min_df) for name, block in BLOCKS.items()}
         self.vocabularies_ = {name: vocabulary for name, vocabulary in chosen.items() if vocabulary}
-        self.idf_ = {
-            name: _smooth_idf(_align(X[name], vocabulary))
-            for name, vocabulary in self.vocabularies_.items()
-            if BLOCKS[name].tfidf
-        }
-        return self
+        aligned = self._align(X)
+        context = [name for name in CONTEXT if name in aligned]
+        self.usual_ = {name: UsualContext().fit(aligned["equipment"], aligned[name]) for name in context}
+        for name, usual in self.usual_.items():
+            aligned[name] = usual.rehearse(aligned["equipment"], aligned[name])
+        words = _words_of(aligned)
+        self.crossings_ = {name: Crossing().fit(aligned[name], words) for name in context}
+        self.idf_ = {name: _smooth_idf(aligned[name]) for name in aligned if BLOCKS[name].tfidf}
+        crossed = self._cross(aligned)
+        self.idf_ |= {name: _smooth_idf(counts) for name, counts in crossed.items()}
+        return self._assemble(aligned | crossed)
 
     def transform(self, X: Counts) -> csr_array:
         """The feature matrix.
@@ -153,15 +195,40 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
             In canonical form: threads that share it find nothing to tidy up in place.
         """
         check_is_fitted(self)
-        matrix = csr_array(hstack([self._block(name, X[name]) for name in self.vocabularies_], format="csr"))
+        aligned = self._align(X)
+        for name, usual in self.usual_.items():
+            aligned[name] = usual.fill(aligned["equipment"], aligned[name])
+        return self._assemble(aligned | self._cross(aligned))
+
+    def _align(self, X: Counts) -> dict[str, csr_array]:
+        return {name: _align(X[name], vocabulary) for name, vocabulary in self.vocabularies_.items()}
+
+    def _cross(self, aligned: Mapping[str, csr_array]) -> dict[str, csr_array]:
+        words = _words_of(aligned)
+        return {
+            crossed_name(name): crossing.transform(aligned[name], words)
+            for name, crossing in self.crossings_.items()
+        }
+
+    def _assemble(self, blocks: Mapping[str, csr_array]) -> csr_array:
+        matrix = csr_array(hstack([self._weighed(*item) for item in blocks.items()], format="csr"))
         matrix.sum_duplicates()
         return matrix
 
-    def _block(self, name: str, counts: TermCounts) -> csr_array:
-        values = _align(counts, self.vocabularies_[name])
+    def _weighed(self, name: str, values: csr_array) -> csr_array:
         if name in self.idf_:
             _weigh(values, self.idf_[name])
-        return values * BLOCKS[name].weight
+        return values * BLOCKS[name].weight if name in BLOCKS else values
+
+
+def _words_of(aligned: Mapping[str, csr_array]) -> csr_array:
+    """The block of words; without columns when the training set has no words."""
+    return aligned.get("words", csr_array((aligned["equipment"].shape[0], 0)))
+
+
+def crossed_name(name: str) -> str:
+    """The block of `name` crossed with words."""
+    return f"{name} × words"
 
 
 def _frequent_terms(counts: TermCounts, *, min_df: int) -> dict[str, int]:

@@ -22,9 +22,8 @@ from sklearn.metrics import (
 )
 
 from training.ml.ordinal import SCORES, Floats
-from training.ml.scorer import Suggestion
+from training.ml.scorer import SERIOUS, Suggestion
 
-SERIOUS = 4
 CALIBRATION_BINS = 10
 FIGURES = (
     "mae",
@@ -38,6 +37,8 @@ FIGURES = (
     "macro_mae",
     "recall_ge_4",
     "precision_ge_4",
+    "attention_recall",
+    "attention_precision",
     "expected_calibration_error",
 )
 
@@ -94,7 +95,8 @@ def _figures(suggestion: Suggestion, actual: Floats, classes: NDArray[np.int64])
         "within_1": float(np.mean(error <= 1.0)),
         "quadratic_weighted_kappa": _kappa(score, classes),
         "macro_mae": float(np.mean([error[classes == score].mean() for score in np.unique(classes)])),
-        **_serious(score, classes),
+        **_found("{}_ge_4", score >= SERIOUS, classes),
+        **_found("attention_{}", suggestion.needs_attention, classes),
         "expected_calibration_error": _calibration_error(suggestion, classes),
     }
 
@@ -105,11 +107,12 @@ def _kappa(score: NDArray[np.int64], classes: NDArray[np.int64]) -> float | None
     return float(cohen_kappa_score(classes, score, labels=SCORES, weights="quadratic"))
 
 
-def _serious(score: NDArray[np.int64], classes: NDArray[np.int64]) -> Mapping[str, float | None]:
-    actual, found = classes >= SERIOUS, score >= SERIOUS
+def _found(name: str, found: NDArray[np.bool_], classes: NDArray[np.int64]) -> Mapping[str, float | None]:
+    """Recall and precision of what was found, as a search for scores of 4 and 5."""
+    actual = classes >= SERIOUS
     return {
-        "recall_ge_4": float(recall_score(actual, found)) if actual.any() else None,
-        "precision_ge_4": float(precision_score(actual, found)) if found.any() else None,
+        name.format("recall"): float(recall_score(actual, found)) if actual.any() else None,
+        name.format("precision"): float(precision_score(actual, found)) if found.any() else None,
     }
 
 

@@ -15,6 +15,10 @@ from training.ml.features import Counts, ReportFeatures, count_reports
 from training.ml.ordinal import SCORES, Floats, OrdinalClassifier, median_scores
 from training.ml.records import TARGETS
 
+SERIOUS = 4
+# A serious anomaly that is missed weighs as much as three false alarms.
+ATTENTION = 0.25
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suggestion:
@@ -36,6 +40,16 @@ class Suggestion:
     score: NDArray[np.int64]
     expected: Floats
     confidence: Floats
+
+    @property
+    def serious(self) -> Floats:
+        """P(score ≥ 4), shape (n,)."""
+        return np.asarray(self.distribution[:, SERIOUS - 1 :].sum(axis=1))
+
+    @property
+    def needs_attention(self) -> NDArray[np.bool_]:
+        """Whether a person should look: P(score ≥ 4) is at least `ATTENTION`. Shape (n,)."""
+        return self.serious >= ATTENTION
 
     @classmethod
     def of(cls, distribution: Floats) -> "Suggestion":
@@ -71,8 +85,8 @@ class AnomalyScorer(BaseEstimator):
         """`fit` with the frame's terms already counted; `on_fitted(target)` after each target."""
         if frame.empty:
             raise NothingToLearnError("There is no approved anomaly to learn from.")
-        self.features_ = ReportFeatures().fit(counts)
-        matrix = self.features_.transform(counts)
+        self.features_ = ReportFeatures()
+        matrix = self.features_.fit_transform(counts)
         self.classifiers_ = {}
         for target in TARGETS:
             scores = frame[f"{target}_score"].to_numpy(dtype=np.float64)

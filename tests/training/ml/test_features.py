@@ -34,6 +34,20 @@ ODD_TEXTS = [
 ]
 
 
+def first_word(text: str) -> list[str]:
+    words: list[str] = CountVectorizer(strip_accents="unicode").build_analyzer()(text)
+    return words[:1]
+
+
+def located_reports() -> pd.DataFrame:
+    """Those of `reports`, each machine of a section, each side of a system; the first ten not said."""
+    frame = reports()
+    frame["section"] = frame["equipment_name"].str[-2:]
+    frame["system"] = frame["equipment_id"].str[-1]
+    frame.loc[frame.index[:10], ["section", "system"]] = ""
+    return frame
+
+
 def plain_recipe() -> ColumnTransformer:
     """The recipe as scikit-learn alone would have it, refitted each time."""
     text = {"strip_accents": "unicode", "sublinear_tf": True}
@@ -44,6 +58,7 @@ def plain_recipe() -> ColumnTransformer:
             ("pieces", pieces, "description"),
             ("names", TfidfVectorizer(ngram_range=(1, 2), **text), "equipment_name"),
             ("equipment", OneHotEncoder(handle_unknown="ignore"), ["equipment_id"]),
+            ("opening", CountVectorizer(analyzer=first_word, min_df=2), "description"),
         ],
         transformer_weights={"equipment": 0.7},
         sparse_threshold=1.0,
@@ -106,9 +121,9 @@ def test_counts_are_those_of_count_vectorizer(
 def test_a_block_without_terms_is_left_out() -> None:
     frame = frame_of(row(equipment_name=" "), row(equipment_name="", equipment_id="eq-2"))
     features = ReportFeatures().fit(count_reports(frame))
-    assert set(features.vocabularies_) == {"words", "equipment"}
+    assert set(features.vocabularies_) == {"words", "equipment", "opening"}
     # Later reports may have what the training set lacked.
-    assert features.transform(count_reports(frame_of(row()))).shape == (1, 11)
+    assert features.transform(count_reports(frame_of(row()))).shape == (1, 12)
 
 
 def test_one_report_makes_features() -> None:
@@ -118,12 +133,13 @@ def test_one_report_makes_features() -> None:
 
 def test_no_report_makes_no_rows() -> None:
     features = ReportFeatures().fit(count_reports(reports()))
-    assert features.transform(count_reports(frame_of())).shape == (0, 726)
+    assert features.transform(count_reports(frame_of())).shape == (0, 731)
 
 
-def test_matrix_is_canonical() -> None:
+@pytest.mark.parametrize("frame", [reports(), located_reports()])
+def test_matrix_is_canonical(frame: pd.DataFrame) -> None:
     """Threads share it; tidying it up in place under them corrupts memory."""
-    matrix = ReportFeatures().fit_transform(count_reports(reports()))
+    matrix = ReportFeatures().fit_transform(count_reports(frame))
     fresh = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
     assert fresh.has_canonical_format
 
@@ -131,3 +147,62 @@ def test_matrix_is_canonical() -> None:
 def test_must_be_fitted() -> None:
     with pytest.raises(NotFittedError):
         ReportFeatures().transform(count_reports(reports()))
+
+
+def test_section_and_system_are_filled_from_the_equipment() -> None:
+    frame = located_reports()
+    features = ReportFeatures().fit(count_reports(frame))
+    silent = frame.assign(section="", system=" ")
+    told, filled = (features.transform(count_reports(reports)) for reports in (frame, silent))
+    assert (told[10:] != filled[10:]).nnz == 0
+
+
+def test_unseen_equipment_without_section_and_system_has_neither() -> None:
+    frame = located_reports()
+    features = ReportFeatures().fit(count_reports(frame))
+    unknown = frame_of(row(description="fissure au niveau de", equipment_id="eq-unseen", equipment_name=""))
+    known = ReportFeatures().fit(count_reports(reports()))
+    values = features.transform(count_reports(unknown)).data
+    assert np.array_equal(values, known.transform(count_reports(unknown)).data)
+
+
+def test_a_known_section_and_system_are_crossed_with_the_words() -> None:
+    features = ReportFeatures().fit(count_reports(located_reports()))
+    one = frame_of(row(description="fissure", equipment_id="eq-unseen", section="re", system="0"))
+    matrix = features.transform(count_reports(one))
+    places = block_columns(features)
+    found = {name: matrix[:, places[name]].data.tolist() for name in ("section", "system")}
+    assert found == {"section": [1.5], "system": [1.5]}
+    # One word in each: each crossed block has length 1.
+    crossed = matrix[:, places["system"].stop :]
+    assert crossed.data.tolist() == [1.0, 1.0]
+    assert crossed.shape[1] == sum(len(crossing.pairs_) for crossing in features.crossings_.values())
+
+
+def test_learning_hides_a_quarter_of_the_sections() -> None:
+    """Each equipment has one report here, so what is hidden cannot be filled."""
+    frame = located_reports()[10:]
+    frame["equipment_id"] = [f"eq-{number}" for number in range(140)]
+    counts = count_reports(frame)
+    features = ReportFeatures()
+    learned, whole = features.fit_transform(counts), features.transform(counts)
+    sections = block_columns(features)["section"]
+    assert whole[:, sections].nnz == 140
+    assert learned[:, sections].nnz == pytest.approx(105, abs=15)
+
+
+def test_what_is_hidden_while_learning_is_filled_from_the_equipment() -> None:
+    """Each equipment has six reports here, all of one section and one system."""
+    counts = count_reports(located_reports())
+    features = ReportFeatures()
+    assert (features.fit_transform(counts) != features.transform(counts)).nnz == 0
+
+
+def block_columns(features: ReportFeatures) -> dict[str, slice]:
+    """Where each block of terms stands in the matrix."""
+    sizes = [len(terms) for terms in features.vocabularies_.values()]
+    ends = np.cumsum(sizes).tolist()
+    return {
+        name: slice(end - size, end)
+        for name, size, end in zip(features.vocabularies_, sizes, ends, strict=True)
+    }

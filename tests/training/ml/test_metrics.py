@@ -34,6 +34,8 @@ def test_every_figure_by_hand() -> None:
         "macro_mae": pytest.approx((1.5 + 1 + 0.5 + 1) / 4),
         "recall_ge_4": 1.0,
         "precision_ge_4": 0.5,
+        "attention_recall": 1.0,
+        "attention_precision": 0.5,
         # One bin: 0.75 sure, right one time in five.
         "expected_calibration_error": pytest.approx(0.55),
         "confusion_matrix": [
@@ -53,13 +55,20 @@ def test_every_figure_by_hand() -> None:
 
 def test_perfect() -> None:
     found = target_metrics(sure(1, 4, 5), np.array([1.0, 4.0, 5.0]))
-    assert [found[name] for name in FIGURES] == [0, 0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 0]
+    assert [found[name] for name in FIGURES] == [0, 0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0]
 
 
 def test_what_is_not_defined_is_none() -> None:
     found = target_metrics(sure(1, 1), np.array([1.0, 1.0]))
     undefined = [name for name in FIGURES if found[name] is None]
-    assert undefined == ["r2", "quadratic_weighted_kappa", "recall_ge_4", "precision_ge_4"]
+    assert undefined == [
+        "r2",
+        "quadratic_weighted_kappa",
+        "recall_ge_4",
+        "precision_ge_4",
+        "attention_recall",
+        "attention_precision",
+    ]
 
 
 def test_constant_but_different_has_a_kappa() -> None:

@@ -48,6 +48,12 @@ def test_suggestion_facts_follow_from_the_distribution() -> None:
     assert suggestion.score.tolist() == [3, 5]
     assert suggestion.expected.tolist() == [2.625, 4.75]
     assert suggestion.confidence.tolist() == [0.5, 0.75]
+    assert suggestion.serious.tolist() == [0.125, 1.0]
+
+
+def test_a_quarter_of_a_serious_score_needs_attention() -> None:
+    suggestion = Suggestion.of(np.array([[0.75, 0, 0, 0.125, 0.125], [0.5, 0.25, 0.125, 0.125, 0]]))
+    assert suggestion.needs_attention.tolist() == [True, False]
 
 
 def test_predicts_in_the_frame_s_order_whatever_its_index() -> None:
