@@ -36,8 +36,8 @@ DESCRIPTIONS = {
     "process_safety": "Safety risk assessment and hazard identification",
 }
 FEATURES = (
-    "Words and word pairs of the description and of the equipment name, character sequences of the"
-    " description, and the equipment ID, in one matrix for the three models"
+    "Words, word pairs, character sequences and the opening word of the description, words of the equipment"
+    " name, equipment ID, section and system, in one matrix for the three models"
 )
 HONEST = (
     "exact",
