@@ -36,8 +36,8 @@ DESCRIPTIONS = {
     "process_safety": "Safety risk assessment and hazard identification",
 }
 FEATURES = (
-    "Words, word pairs, character sequences and the opening word of the description, words of the equipment"
-    " name, equipment ID, section and system, in one matrix for the three models"
+    "Words, word pairs, character sequences and the opening word of the description, words of the"
+    " equipment name, equipment ID, section and system, in one matrix for the three models"
 )
 HONEST = (
     "exact",

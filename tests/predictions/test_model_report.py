@@ -45,8 +45,8 @@ def summary_of(**changes: Any) -> dict[str, Any]:
 def test_info_field_by_field(client: Client, version: ModelVersion) -> None:
     body = client.get("/models/info").json()
     features = (
-        "Words, word pairs, character sequences and the opening word of the description, words of the equipment"
-        " name, equipment ID, section and system, in one matrix for the three models"
+        "Words, word pairs, character sequences and the opening word of the description, words of the"
+        " equipment name, equipment ID, section and system, in one matrix for the three models"
     )
     assert body == {
         "models_loaded": True,
