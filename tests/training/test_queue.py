@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 
 import pytest
 from django_q.models import OrmQ, Schedule
@@ -79,10 +78,10 @@ def test_trains_and_survives_the_death_of_an_idle_worker(queue: Queue) -> None:
     wait_until(lambda: not OrmQ.objects.exists())
 
     kill(queue, queue.parts()[0])  # it takes the lock of the task queue along
-    session, started = start(), time.monotonic()
+    session = start()
     assert sessions.wait_for_claim(session, 60)
-    assert time.monotonic() - started < 30
     assert session.attempts == 1
+    assert "does not take it" not in queue.log.read_text()  # its death was seen, not its silence
 
     queue.stop()
     assert running(queue.mark) == []

@@ -9,6 +9,7 @@ when a session waits and nobody takes it.
 
 import argparse
 import logging
+import os
 import signal
 import subprocess
 import time
@@ -79,11 +80,12 @@ class Sentinel(django_q_cluster.Sentinel):
     """django-q2's sentinel, which ends with its processes instead of replacing one of them."""
 
     def reincarnate(self, process: Process) -> None:
-        if process.is_alive():  # past its timeout
-            process.kill()
-        if not self.stop_event.is_set():
-            logger.error("A process of the queue died (%s): the queue starts afresh", process.name)
-        self.stop_event.set()
+        logger.error("A process of the queue died (%s): the queue starts afresh", process.name)
+        if process in self.pool:
+            # Without its worker the queue cannot even end in order: it would wait for the one to take the
+            # tasks that the other processes still hand over. They die with this one.
+            os._exit(1)
+        self.stop_event.set()  # after the training that may run
 
 
 def run_cluster(parent: int) -> None:
