@@ -18,8 +18,13 @@ from tests.queue_processes import MARK, Queue, database_url, running
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite in a file instead of in memory: as in production, and reachable for real queue processes."""
+def django_db_modify_db_settings(
+    tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
+    """SQLite in a file instead of in memory: as in production, and reachable for real queue processes.
+
+    On PostgreSQL each test process has a database of its own.
+    """
     database = connections["default"].settings_dict
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
