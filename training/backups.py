@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,13 @@ class RestoreResult:
     records_unchanged: int
 
 
-def create_backup(*, kind: Backup.Kind, user: User | None = None) -> Backup:
+def create_backup(
+    *, kind: Backup.Kind, user: User | None = None, before: TrainingSession | None = None
+) -> Backup:
     """Keep the active model and the approved records as they are at one moment; read back at once.
 
+    With `before`, the records are those from before the ones that came with that session: restoring
+    the backup takes the session's batch back too.
     Raises BackupError when the disk refuses: nothing is left of the attempt.
     """
     now = timezone.now()
@@ -73,7 +78,7 @@ def create_backup(*, kind: Backup.Kind, user: User | None = None) -> Backup:
     try:
         with artifacts.reserved(Backup, _names(now)) as name:
             with artifacts.publish(Backup, name, facts=facts) as directory:
-                version, facts["record_count"] = _write_records(directory)
+                version, facts["record_count"] = _write_records(directory, before)
                 facts["model"] = _copy_model(version, directory) if version else None
             manifest = artifacts.read_back(Backup, name)
     except OSError as error:
@@ -193,11 +198,13 @@ def _names(moment: datetime) -> Iterator[str]:
     return (f"backup_{moment + timedelta(seconds=seconds):%Y%m%d_%H%M%S}" for seconds in count())
 
 
-def _write_records(directory: Path) -> tuple[ModelVersion | None, int]:
+def _write_records(directory: Path, before: TrainingSession | None) -> tuple[ModelVersion | None, int]:
     """The version that serves, and how many records were written: both of the same moment."""
     with _snapshot():
         version = ModelVersion.objects.active()
-        return version, datafiles.write_customer_files(directory, frames.iter_approved)
+        return version, datafiles.write_customer_files(
+            directory, partial(frames.iter_approved, before=before)
+        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pandas as pd
 from django.db.models import QuerySet
 
 from training.ml.records import COLUMNS, SCORE_COLUMNS
-from training.models import Anomaly
+from training.models import Anomaly, TrainingSession
 
 
 def approved_frame() -> pd.DataFrame:
@@ -16,12 +16,19 @@ def approved_frame() -> pd.DataFrame:
     return _frame(list(_approved_rows()))
 
 
-def iter_approved(chunk_size: int = 20_000) -> Iterator[pd.DataFrame]:
-    """The training set in frames of at most `chunk_size` rows; nothing for an empty one."""
+def iter_approved(
+    chunk_size: int = 20_000, *, before: TrainingSession | None = None
+) -> Iterator[pd.DataFrame]:
+    """The training set in frames of at most `chunk_size` rows; nothing for an empty one.
+
+    With `before`: as it was before the records that came with that session were stored.
+    """
+    earlier = _earlier_rows(before) if before else {}
     last = 0
     while rows := list(_approved_rows(after=last)[:chunk_size]):
         last = rows[-1][0]
-        yield _frame(rows)
+        if then := [row for row in (earlier.get(row[0], row) for row in rows) if row is not None]:
+            yield _frame(then)
 
 
 def anomalies_frame(anomalies: list[Anomaly]) -> pd.DataFrame:
@@ -37,6 +44,21 @@ def fingerprint(frame: pd.DataFrame) -> str:
 
 def _approved_rows(after: int = 0) -> "QuerySet[Anomaly, tuple[Any, ...]]":
     return Anomaly.objects.approved().filter(pk__gt=after).order_by("pk").values_list("pk", *COLUMNS)
+
+
+def _earlier_rows(session: TrainingSession) -> "dict[int, tuple[Any, ...] | None]":
+    """The rows that came with the session, as the history knows them from before; None: not approved then."""
+    if not session.records_created + session.records_updated:
+        return {}
+    history = Anomaly.history.order_by("history_id")
+    came = dict(history.filter(history_change_reason=session.change_reason).values_list("id", "history_id"))
+    earlier: dict[int, tuple[Any, ...] | None] = dict.fromkeys(came)
+    for number, status, *row in history.filter(id__in=list(came)).values_list(
+        "history_id", "status", "id", *COLUMNS
+    ):
+        if number < came[row[0]]:
+            earlier[row[0]] = tuple(row) if status == Anomaly.Status.APPROVED else None
+    return earlier
 
 
 def _frame(rows: "list[tuple[Any, ...]]") -> pd.DataFrame:

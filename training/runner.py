@@ -118,7 +118,9 @@ def _back_up(session: TrainingSession, attempt: Attempt) -> None:
             logger.warning("%s The present is backed up again.", error)
         else:
             return
-    backup = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING, user=session.requested_by)
+    backup = backups.create_backup(
+        kind=Backup.Kind.BEFORE_TRAINING, user=session.requested_by, before=session
+    )
     sessions.keep_backup(attempt.session_id, attempt.number, backup)
 
 

@@ -46,7 +46,9 @@ def accept_batch(*, reports: Sequence[ScoredReport], user: User | None = None) -
     _refuse_while_active()
     with transaction.atomic():
         session = _create(trigger=TrainingSession.Trigger.API, user=user)
-        counts = store_records(reports=reports, user=user, source=Anomaly.Source.API)
+        counts = store_records(
+            reports=reports, user=user, source=Anomaly.Source.API, reason=session.change_reason
+        )
         _note_counts(session, counts)
         ring(session.pk)
     return session

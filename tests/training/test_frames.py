@@ -1,8 +1,15 @@
-import pytest
+from functools import partial
 
-from tests.factories import AnomalyFactory, ApprovedFactory
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from tests.factories import AnomalyFactory, ApprovedFactory, report
 from training.frames import approved_frame, fingerprint, iter_approved
 from training.ml.records import COLUMNS
+from training.models import Anomaly, TrainingSession
+from training.records import ScoredReport, store_records
+from training.sessions import accept_batch
 
 pytestmark = pytest.mark.django_db
 
@@ -39,3 +46,27 @@ def test_the_fingerprint_knows_content_not_order() -> None:
     first.fiability_score = 1.5
     first.save(update_fields=["fiability_score"])
     assert fingerprint(approved_frame()) != fingerprint(frame)
+
+
+def batch_of(*reports: ScoredReport) -> TrainingSession:
+    """A session that came with these records."""
+    session = accept_batch(reports=reports)
+    session.refresh_from_db()
+    return session
+
+
+def test_before_a_session_its_batch_was_not_there() -> None:
+    store = partial(store_records, user=None, source=Anomaly.Source.API)
+    store(reports=[report(1), report(2), report(3)])
+    store(reports=[report(3, fiability_score=5.0)], reason="a correction")
+    AnomalyFactory.create(anomaly_id="R-4")
+    before = approved_frame()
+    session = batch_of(report(2), report(3, availability_score=1.0), report(4), report(5))
+    assert (session.records_created, session.records_updated, session.records_unchanged) == (1, 2, 1)
+    assert approved_frame()["anomaly_id"].tolist() == ["R-1", "R-2", "R-3", "R-4", "R-5"]
+    assert_frame_equal(pd.concat(iter_approved(before=session)), before)
+    assert_frame_equal(pd.concat(iter_approved(1, before=session), ignore_index=True), before)
+
+
+def test_before_the_very_first_session_there_was_nothing() -> None:
+    assert list(iter_approved(before=batch_of(report(1)))) == []

@@ -125,6 +125,11 @@ class TrainingSession(models.Model):
         return str(_("session %(number)d") % {"number": self.pk})
 
     @property
+    def change_reason(self) -> str:
+        """What the history says of the records that came with it."""
+        return f"Training session {self.pk}"
+
+    @property
     def is_active(self) -> bool:
         return self.status in self.ACTIVE
 

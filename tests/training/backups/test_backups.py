@@ -246,8 +246,8 @@ def test_a_backup_sees_one_moment_and_holds_no_writer_up(
     approved_records(3)
     real = frames.iter_approved
 
-    def meanwhile(chunk_size: int = 2) -> Iterator[Any]:
-        pieces = real(chunk_size)
+    def meanwhile(chunk_size: int = 2, *, before: None) -> Iterator[Any]:
+        pieces = real(chunk_size, before=before)
         yield next(pieces)
         elsewhere.submit(ApprovedFactory.create, anomaly_id="meanwhile").result(timeout=5)
         elsewhere.submit(Anomaly.objects.filter(anomaly_id="T-002").update, availability_score=5).result(

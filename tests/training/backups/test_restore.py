@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from tests.factories import ApprovedFactory, SessionFactory, UserFactory
+from tests.factories import ApprovedFactory, SessionFactory, UserFactory, report
 from tests.trained import approved_records, identical, predictions, trained_version
 from tests.training.backups.state import training_set, whole_state
-from training import artifacts, backups, frames, versions
+from training import artifacts, backups, frames, sessions, versions
 from training.backups import RestorePreview
 from training.errors import BackupError, SessionActiveError
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+from training.records import reports_from_frame
 
 pytestmark = pytest.mark.django_db
 MANUAL = Backup.Kind.MANUAL
@@ -44,6 +46,20 @@ def test_predictions_come_back_bit_for_bit_and_the_training_set_exactly(version:
     assert identical(predictions(active), suggestions)
     assert training_set() == present
     assert frames.fingerprint(frames.approved_frame()) == fingerprint
+
+
+def test_the_backup_of_a_training_takes_its_batch_back_too(version: ModelVersion) -> None:
+    known = reports_from_frame(frames.approved_frame())[0]
+    before = training_set()
+    session = sessions.accept_batch(reports=[replace(known, fiability_score=5.0), report(1)])
+    backup = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING, before=session)
+    sessions.cancel_session(session=session)
+
+    result = backups.restore_backup(backup=backup)
+
+    assert (result.records_to_pending, result.records_changed) == (1, 1)
+    assert training_set() == before
+    assert Anomaly.objects.get(anomaly_id="R-1").status == Status.PENDING
 
 
 def test_the_preview_says_what_the_restore_then_does(
