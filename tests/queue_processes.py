@@ -101,16 +101,22 @@ class Queue:
         return trainings(self.mark)
 
     def worker(self) -> Running | None:
-        """The parent of the training that runs."""
-        parents = {training.parent for training in self.trainings()}
+        """The parent of the launcher."""
+        parents = {launcher.parent for launcher in launchers(self.mark)}
         return next((process for process in running(self.mark) if process.pid in parents), None)
+
+
+def launchers(mark: str) -> list[Running]:
+    """The processes that fork the trainings."""
+    return [process for process, parent in _run_training(mark) if parent is None]
 
 
 def trainings(mark: str) -> list[Running]:
     """The training subprocesses that are alive."""
-    return [process for process in running(mark) if "run_training" in process.arguments]
+    return [process for process, parent in _run_training(mark) if parent is not None]
 
 
-def training_of(mark: str, session_id: int) -> Running | None:
-    """The subprocess that trains for this session."""
-    return next((process for process in trainings(mark) if str(session_id) in process.arguments), None)
+def _run_training(mark: str) -> list[tuple[Running, Running | None]]:
+    """Launchers and what they forked, each with the launcher that forked it."""
+    found = {p.pid: p for p in running(mark) if "run_training" in p.arguments}
+    return [(process, found.get(process.parent)) for process in found.values()]

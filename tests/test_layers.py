@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"ml", "errors", "processes"},
+    {"ml", "errors", "processes", "launcher"},
     {"models", "criticality"},
     {"rules", "datafiles", "frames", "artifacts", "sample"},
     {"records", "validation", "review", "versions", "backups", "sessions", "importing"},

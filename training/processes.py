@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import IO
 
 from django.conf import settings
 
@@ -51,11 +50,13 @@ def stop_requests(*signals: signal.Signals) -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def spawn_command(*arguments: str, stderr: int | IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
+def spawn_command(
+    *arguments: str, stdin: int = subprocess.DEVNULL, stderr: int | None = None
+) -> "subprocess.Popen[bytes]":
     """Start one of our own commands in a process group of its own; it must call `die_with_parent`."""
     manage = settings.BASE_DIR / "manage.py"
     command: Sequence[str] = [sys.executable, str(manage), *arguments, f"--parent={os.getpid()}"]
-    return subprocess.Popen(command, stderr=stderr, stdin=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(command, stdin=stdin, stderr=stderr, start_new_session=True)
 
 
 def kill_group(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGKILL) -> None:

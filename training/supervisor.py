@@ -6,13 +6,9 @@ depend on the subprocess, which may hang in C code, be killed for its memory, or
 
 import logging
 import signal
-import subprocess
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,20 +17,13 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from training import artifacts, backups, sessions, versions
 from training.errors import LeaseLostError, TrainingError
-from training.processes import (
-    STOPPED_BY_SIGNAL,
-    StopRequest,
-    kill_group,
-    spawn_command,
-    stop_requests,
-)
+from training.launcher import Child, Launcher
+from training.processes import STOPPED_BY_SIGNAL, StopRequest, stop_requests
 
 logger = logging.getLogger(__name__)
 
 TICK = 0.2  # seconds between looks at the subprocess
 BEAT = 2.0  # seconds between heartbeats: how long a request to cancel may go unheard
-LAST_LINES = 5  # of the subprocess's stderr, kept for the reason
-LINE_LENGTH = 300  # characters
 
 
 class End(Enum):
@@ -44,22 +33,6 @@ class End(Enum):
     STOPPED = "stopped"
     TIMED_OUT = "timed out"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Child:
-    """The training subprocess, and the last lines that it wrote to stderr."""
-
-    process: "subprocess.Popen[bytes]"
-    last_lines: deque[str]
-
-    @property
-    def last_words(self) -> str:
-        """How it ended and what it said last, fit for a reason."""
-        code = self.process.returncode
-        how = f"with exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return "\n".join([f"{how}{hint}.", *self.last_lines])
 
 
 def _to_stderr(line: str) -> None:
@@ -74,7 +47,7 @@ class Listener:
     on_line: Callable[[str], object] = _to_stderr
 
 
-def supervise(session_id: int, *, listener: Listener | None = None) -> None:
+def supervise(session_id: int, *, launcher: Launcher, listener: Listener | None = None) -> None:
     """Claim the session and see it to its end; nothing happens when it cannot be claimed.
 
     Stopped by SIGTERM, it gives the session back to the queue and exits. Main thread only.
@@ -85,14 +58,16 @@ def supervise(session_id: int, *, listener: Listener | None = None) -> None:
         return
     with stop_requests(signal.SIGTERM) as stop:
         while attempt is not None:
-            attempt = _attempt(session_id, attempt, stop, listener or Listener())
+            attempt = _attempt(launcher, session_id, attempt, stop, listener or Listener())
     _tidy()
 
 
-def _attempt(session_id: int, attempt: int, stop: StopRequest, listener: Listener) -> int | None:
+def _attempt(
+    launcher: Launcher, session_id: int, attempt: int, stop: StopRequest, listener: Listener
+) -> int | None:
     """See one attempt to its end: the number of the next one, or None when the session has ended."""
     try:
-        with _subprocess(session_id, attempt, listener) as child:
+        with launcher.launch(session_id, attempt, on_line=listener.on_line) as child:
             end = _watch(child, session_id, attempt, stop, listener)
         return _settle(end, child, session_id, attempt)
     except LeaseLostError as error:
@@ -121,7 +96,7 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
     """Renew the lease while the subprocess works. Raises LeaseLostError."""
     started = renewed = time.monotonic()
     due = started
-    while child.process.poll() is None:
+    while child.exit_code is None:
         now = time.monotonic()
         if stop.is_set():
             return End.STOPPED
@@ -154,32 +129,6 @@ def _next_attempt(session_id: int, attempt: int, child: Child) -> int | None:
         reason = f"The training process died in each of {attempt} attempts, the last one {child.last_words}"
         sessions.fail(session_id, attempt, reason=reason)
     return following
-
-
-@contextmanager
-def _subprocess(session_id: int, attempt: int, listener: Listener) -> Iterator[Child]:
-    """`manage.py run_training`, killed with all it started when the block ends, however it ends."""
-    process = spawn_command("run_training", str(session_id), f"--attempt={attempt}", stderr=subprocess.PIPE)
-    child = Child(process=process, last_lines=deque(maxlen=LAST_LINES))
-    reader = threading.Thread(target=_forward, args=(child, listener), daemon=True)
-    reader.start()
-    try:
-        yield child
-    finally:
-        kill_group(process)
-        process.wait()
-        reader.join(timeout=TICK * 10)
-
-
-def _forward(child: Child, listener: Listener) -> None:
-    """Pass the subprocess's stderr on and remember its end."""
-    assert child.process.stderr is not None  # noqa: S101  # it was started with a pipe
-    with child.process.stderr as lines:
-        for raw in lines:
-            line = raw.decode(errors="replace").replace("\0", "")
-            listener.on_line(line)
-            if line.strip():
-                child.last_lines.append(line.rstrip()[:LINE_LENGTH])
 
 
 def _tidy() -> None:

@@ -27,7 +27,7 @@ def test_waiting_without_a_request() -> None:
 
 
 def test_a_command_gets_a_group_of_its_own() -> None:
-    process = spawn_command("run_training", "0", "--attempt=1")
+    process = spawn_command("run_training", stdin=subprocess.PIPE)
     try:
         assert os.getpgid(process.pid) == process.pid
     finally:

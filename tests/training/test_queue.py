@@ -7,7 +7,7 @@ import pytest
 from django_q.models import OrmQ, Schedule
 
 from tests.factories import ApprovedFactory, report
-from tests.queue_processes import Queue, Running, running, training_of, wait_until
+from tests.queue_processes import Queue, Running, running, wait_until
 from training import sessions
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
@@ -41,9 +41,9 @@ def status_of(session: TrainingSession) -> str:
 
 def hold_training(queue: Queue, session: TrainingSession) -> Running:
     """Wait until the training works, and freeze it there."""
-    training: Running = wait_until(lambda: training_of(queue.mark, session.pk))
     at_work = TrainingSession.objects.filter(pk=session.pk).exclude(step__in=["wait", "start"])
     wait_until(at_work.exists)
+    (training,) = queue.trainings()
     training.signal(signal.SIGSTOP)
     assert status_of(session) == Status.RUNNING
     return training

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from tests.factories import SessionFactory
 from training import tasks
+from training.launcher import Launcher
 from training.models import TrainingSession
 
 pytestmark = pytest.mark.django_db
@@ -15,7 +16,12 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def supervised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
-    monkeypatch.setattr(tasks, "supervise", seen.append)
+
+    def supervise(session_id: int, *, launcher: Launcher) -> None:
+        assert launcher is tasks.launcher
+        seen.append(session_id)
+
+    monkeypatch.setattr(tasks, "supervise", supervise)
     return seen
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from tests.factories import ApprovedFactory, SessionFactory
 from training import runner, sessions
+from training.launcher import Launcher
 from training.management.commands import train
 from training.models import Activation, ModelVersion, TrainingSession
 from training.supervisor import Listener
@@ -21,7 +22,7 @@ Status = TrainingSession.Status
 def in_process(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The attempt runs here, instead of in a subprocess that could not see the test's transaction."""
 
-    def supervise(session_id: int, *, listener: Listener) -> None:
+    def supervise(session_id: int, *, launcher: Launcher, listener: Listener) -> None:
         attempt = sessions.claim(session_id)
         assert attempt == 1
         listener.on_tick()

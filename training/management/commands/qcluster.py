@@ -25,8 +25,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, connection
 from django.utils import timezone
 from django_q import cluster as django_q_cluster
+from django_q.signals import post_spawn
 
-from training import schedules, sessions
+from training import schedules, sessions, tasks
 from training.models import TrainingSession
 from training.processes import (
     StopRequest,
@@ -94,8 +95,14 @@ def run_cluster(parent: int) -> None:
     stop = StopRequest()
     sentinel = Sentinel(stop, Event(), uuid4(), start=False)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    post_spawn.connect(load_ahead)
     tie_forks_to_their_parents()
     sentinel.start()
+
+
+def load_ahead(**_: object) -> None:
+    """In the worker, as soon as it is there: the first training shall not wait for it either."""
+    tasks.launcher.warm()
 
 
 # --- The watch ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from training import sessions, versions
 from training.errors import TrainingError
+from training.launcher import Launcher
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion, TrainingSession
 from training.supervisor import Listener, supervise
@@ -44,9 +45,9 @@ class Command(BaseCommand):
 def train() -> ModelVersion:
     """Raises TrainingError, or CommandError with the session's reason."""
     session = sessions.start_session(trigger=TrainingSession.Trigger.COMMAND, enqueue=False)
-    with progress(session) as listener:
+    with progress(session) as listener, Launcher() as launcher:
         try:
-            supervise(session.pk, listener=listener)
+            supervise(session.pk, launcher=launcher, listener=listener)
         except KeyboardInterrupt:
             sessions.cancel_session(session=session)
             sessions.confirm_cancel(session.pk, session.attempts)
