@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 TICK = 0.2  # seconds between looks at the subprocess
 BEAT = 2.0  # seconds between heartbeats: how long a request to cancel may go unheard
+LEAVE = 5.0  # seconds that the subprocess has to end after its session
 
 
 class End(Enum):
@@ -107,6 +108,9 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
         if now >= due:
             due = now + min(BEAT, settings.TRAINING_LEASE / 4)
             try:
+                if sessions.has_ended(session_id, attempt):
+                    child.wait(LEAVE)
+                    return End.ENDED
                 if sessions.beat(session_id, attempt):
                     return End.CANCELLED
                 renewed = now

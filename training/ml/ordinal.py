@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 SCORES = (1, 2, 3, 4, 5)
 THRESHOLDS = np.array(SCORES[:-1])
+MAX_PASSES = 1_000  # over the rows; a fit takes some dozens
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
     ----------
     C : float, default=4.0
         Inverse of the regularisation strength.
-    tol : float, default=0.03
+    tol : float, default=0.3
         When liblinear stops. Less costs more and gains nothing (docs/model.md).
     n_jobs : int or None, default=None
         Threads to fit with; None: one for each processor. liblinear lets go of the interpreter lock.
@@ -55,7 +56,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
        Econometrica 78 (2010).
     """
 
-    def __init__(self, *, C: float = 4.0, tol: float = 0.03, n_jobs: int | None = None) -> None:
+    def __init__(self, *, C: float = 4.0, tol: float = 0.3, n_jobs: int | None = None) -> None:
         self.C = C
         self.tol = tol
         self.n_jobs = n_jobs
@@ -102,7 +103,10 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
         weights = np.concatenate((np.where(above > 0, above, 1.0), 1 - above[between]))
         if len(between):
             X = X[np.concatenate((np.arange(len(above)), between))]
-        model = LogisticRegression(C=self.C, tol=self.tol, solver="liblinear").fit(X, labels, weights)
+        # The dual is solved in a few passes over the rows, however many there are; the primal takes longer.
+        model = LogisticRegression(
+            C=self.C, tol=self.tol, dual=True, max_iter=MAX_PASSES, solver="liblinear", random_state=0
+        ).fit(X, labels, weights)
         return model.coef_[0], float(model.intercept_[0])
 
     def predict_distribution(self, X: csr_array) -> Floats:
