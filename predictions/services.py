@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pandas as pd
 from django.db.models import Exists, OuterRef, QuerySet
 
 from predictions import predictor
@@ -18,6 +16,7 @@ from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
 from training.models import Anomaly
 
 if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
+    from training.ml.features import Reports
     from training.ml.scorer import Suggestion
 
 CHUNK = 2_000  # anomalies scored and stored at a time: bounds memory and the length of a statement
@@ -61,7 +60,7 @@ def explain(state: State) -> str:
 
 def predict(*, reports: Sequence[Report], model: LoadedModel) -> list[SuggestedScores]:
     """What the model suggests for each of the reports: one pass over one feature matrix."""
-    return _suggested(model, _frame(reports))
+    return _suggested(model, {name: [getattr(report, name) for report in reports] for name in STATED})
 
 
 def suggest(*, anomalies: Iterable[Anomaly]) -> int:
@@ -137,8 +136,8 @@ def _prediction(anomaly: Anomaly, scores: SuggestedScores, model: LoadedModel) -
     )
 
 
-def _suggested(model: LoadedModel, frame: pd.DataFrame) -> list[SuggestedScores]:
-    suggestions = model.scorer.predict(frame)
+def _suggested(model: LoadedModel, reports: "Reports") -> list[SuggestedScores]:
+    suggestions = model.scorer.predict(reports)
     return list(zip(*(_rows(suggestions[target]) for target in TARGETS), strict=True))
 
 
@@ -150,16 +149,3 @@ def _rows(suggestion: "Suggestion") -> Iterator[TargetSuggestion]:
         suggestion.confidence.round(DECIMALS).tolist(),
     )
     return map(TargetSuggestion._make, zip(*columns, strict=True))
-
-
-def _frame(reports: Sequence[Report]) -> pd.DataFrame:
-    """The reports as a frame of training.ml.records; their scores are unknown, their ids do not matter."""
-    moments = pd.Series([report.detected_at for report in reports], dtype="datetime64[us, UTC]")
-    return pd.DataFrame(
-        {
-            "anomaly_id": [""] * len(reports),
-            **{name: [getattr(report, name) for report in reports] for name in STATED},
-            "detected_at": moments.dt.tz_localize(None),
-            **dict.fromkeys(SCORE_COLUMNS, np.full(len(reports), np.nan)),
-        }
-    )

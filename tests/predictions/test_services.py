@@ -1,7 +1,4 @@
-from datetime import datetime
-
 import pytest
-from pandas.testing import assert_frame_equal
 from pytest_django import DjangoAssertNumQueries
 
 from predictions import services
@@ -9,6 +6,7 @@ from predictions.models import Prediction
 from predictions.predictor import Failure, LoadedModel, State
 from predictions.services import (
     explain,
+    predict,
     serving_model,
     suggest,
     suggest_in_chunks,
@@ -149,11 +147,9 @@ def test_what_serves_is_explained() -> None:
     assert explain(State()).startswith("No model is active: train one with POST /train")
 
 
-def test_reports_make_the_same_frame_as_anomalies() -> None:
-    moment = "2026-03-01T06:30:00.000005+00:00"
-    leak = {"description": "fuite", "equipment_id": "eq-1", "section": "34MC"}
-    noise = {"description": "bruit", "equipment_id": "eq-2", "equipment_name": "Pompe", "system": "eau"}
-    reports = validate_many([leak | {"detected_at": moment}, noise])
-    anomalies = [Anomaly(**leak, detected_at=datetime.fromisoformat(moment)), Anomaly(**noise)]
-    assert_frame_equal(services._frame(reports), frames.anomalies_frame(anomalies))
-    assert_frame_equal(services._frame(reports[1:]), frames.anomalies_frame(anomalies[1:]))
+def test_reports_are_answered_as_the_same_anomalies_in_a_frame(version: ModelVersion) -> None:
+    leak = {"description": "fuite vapeur", "equipment_id": "eq-1", "section": "34MC"}
+    noise = {"description": "bruit", "equipment_id": "eq-9", "equipment_name": "Pompe", "system": "eau"}
+    frame = frames.anomalies_frame([Anomaly(**leak), Anomaly(**noise)])
+    answered = predict(reports=validate_many([leak, noise]), model=serving_model())
+    assert answered == services._suggested(serving_model(), frame)

@@ -1,13 +1,15 @@
 import hashlib
 import uuid
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from training.datafiles.cells import derive_ids
 from training.datafiles.checks import find_faults
 from training.ml.evaluate import evaluate
-from training.ml.records import COLUMNS, SCORE_COLUMNS, TARGETS
+from training.ml.records import COLUMNS, SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
+from training.ml.scorer import AnomalyScorer
 from training.sample import sample_frame, unscored_sample_frame
 from training.sample.tables import HAZARDS, KINDS, PLACES
 
@@ -93,3 +95,16 @@ def test_every_fault_is_told_in_both_languages_with_scores_and_a_known_hazard() 
         assert fault.hazard in {"", *HAZARDS}
         for place in PLACES:
             assert (place in fault.french) == (place in fault.english)
+
+
+def test_each_report_alone_is_its_row_of_the_frame_bit_for_bit(frame: pd.DataFrame) -> None:
+    known = frame[::3]
+    scorer = AnomalyScorer().fit(known)
+    unseen = known.assign(section="", equipment_id=[f"eq-{n}" for n in range(len(known))])
+    for reports in (known, known.assign(section="", system=""), unseen):
+        together = scorer.predict(reports)
+        for number, report in enumerate(reports.to_dict("records")):
+            alone = scorer.predict({name: [report[name]] for name in TEXT_COLUMNS})
+            for target in TARGETS:
+                expected = together[target].distribution[number]
+                assert np.array_equal(alone[target].distribution[0], expected), report

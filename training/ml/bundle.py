@@ -27,7 +27,7 @@ from training.ml.scorer import AnomalyScorer
 T = TypeVar("T")
 
 # To be raised whenever the classes that are pickled, or the blocks of features, change.
-FORMAT = 2
+FORMAT = 3
 FEATURES = "features.pkl"
 MODELS = {target: f"{target}_model.pkl" for target in TARGETS}
 TWIN = "twin.pkl"

@@ -1,12 +1,14 @@
 """Where a report does not name its section or its system: what its equipment usually has."""
 
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+
+Numbers: TypeAlias = NDArray[np.int64]
 
 
 class UsualContext(BaseEstimator):
@@ -27,6 +29,8 @@ class UsualContext(BaseEstimator):
     ----------
     table_ : csr_array of shape (n_equipment, n_values)
         How many training reports of each equipment have each value.
+    usual_ : ndarray of int, shape (n_equipment,)
+        The most frequent value of each equipment, the first of equals; -1 where none is known.
     """
 
     def __init__(self, *, hidden: float = 0.25, seed: int = 0) -> None:
@@ -46,27 +50,43 @@ class UsualContext(BaseEstimator):
         self
         """
         self.table_ = csr_array(equipment.T @ values)
+        self.usual_ = only_column(most_frequent(self.table_))
         return self
 
     def fill(self, equipment: csr_array, values: csr_array) -> csr_array:
         """The values, the unknown ones filled where the equipment has any; shape (n_reports, n_values)."""
         check_is_fitted(self)
-        shown = np.diff(values.indptr) > 0
-        return values if shown.all() else self._complete(equipment, values, shown)
+        value = only_column(values)
+        unknown = np.flatnonzero(value < 0)
+        if not len(unknown):
+            return values
+        value[unknown] = np.append(self.usual_, -1)[only_column(equipment)[unknown]]
+        return one_at(value, width=values.shape[1])
 
     def rehearse(self, equipment: csr_array, values: csr_array) -> csr_array:
         """`fill` of the training reports, some of whose values are hidden first."""
         check_is_fitted(self)
         hidden = np.random.default_rng(self.seed).random(values.shape[0]) < self.hidden
-        return self._complete(equipment, values, (np.diff(values.indptr) > 0) & ~hidden)
+        value = only_column(values)
+        unknown = np.flatnonzero((value < 0) | hidden)
+        others = equipment[unknown] @ self.table_ - values[unknown]
+        value[unknown] = only_column(most_frequent(csr_array(others)))
+        return one_at(value, width=values.shape[1])
 
-    def _complete(self, equipment: csr_array, values: csr_array, shown: NDArray[np.bool_]) -> csr_array:
-        """The shown values, and for each other report the usual one of its equipment's other reports."""
-        own = csr_array(diags_array((~shown).astype(np.float64)))
-        usual = most_frequent(csr_array(own @ equipment @ self.table_ - own @ values))
-        complete = csr_array(diags_array(shown.astype(np.float64)) @ values + usual)
-        complete.eliminate_zeros()
-        return complete
+
+def only_column(matrix: csr_array) -> Numbers:
+    """The column of the only entry of each row, shape (n_rows,); -1 where the row is empty."""
+    columns = np.full(matrix.shape[0], -1, dtype=np.int64)
+    columns[np.diff(matrix.indptr) > 0] = matrix.indices
+    return columns
+
+
+def one_at(columns: Numbers, *, width: int) -> csr_array:
+    """The inverse of `only_column`: a 1 at the column of each row, nothing at -1."""
+    known = columns >= 0
+    starts = np.concatenate(([0], np.cumsum(known)), dtype=np.int32)
+    entries = columns[known].astype(np.int32)
+    return csr_array((np.ones(len(entries)), entries, starts), shape=(len(columns), width))
 
 
 def most_frequent(counts: csr_array) -> csr_array:

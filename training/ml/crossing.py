@@ -3,9 +3,12 @@
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+
+from training.ml.context import Numbers, only_column
 
 
 class Crossing(BaseEstimator):
@@ -36,32 +39,31 @@ class Crossing(BaseEstimator):
         -------
         self
         """
-        pairs, reports_with = np.unique(_cross(values, words).indices, return_counts=True)
+        _, crossed, _ = _cross(values, words)
+        pairs, reports_with = np.unique(crossed, return_counts=True)
         self.pairs_ = pairs[reports_with >= self.min_df].astype(np.int64)
         return self
 
     def transform(self, values: csr_array, words: csr_array) -> csr_array:
         """How often each chosen pair stands in each report: shape (n_reports, n_pairs), sorted."""
         check_is_fitted(self)
-        crossed = _cross(values, words)
-        columns = np.searchsorted(self.pairs_, crossed.indices)
-        known = np.append(self.pairs_, -1)[columns] == crossed.indices
-        starts = np.concatenate(([0], np.cumsum(known)))[crossed.indptr].astype(np.int32)
+        counts, crossed, ends = _cross(values, words)
+        columns = np.searchsorted(self.pairs_, crossed)
+        known = np.append(self.pairs_, -1)[columns] == crossed
+        starts = np.concatenate(([0], np.cumsum(known)), dtype=np.int32)[ends]
         return csr_array(
-            (crossed.data[known], columns[known].astype(np.int32), starts),
+            (counts[known], columns[known].astype(np.int32), starts),
             shape=(values.shape[0], len(self.pairs_)),
         )
 
 
-def _cross(values: csr_array, words: csr_array) -> csr_array:
-    """Rows of the face-splitting product: the words of each report in the columns of its value."""
-    known = np.diff(values.indptr) > 0
-    sizes = np.diff(words.indptr)
-    value = np.zeros(len(known), dtype=np.int64)
-    value[known] = values.indices
+def _cross(values: csr_array, words: csr_array) -> tuple[NDArray[np.float64], Numbers, Numbers]:
+    """The words of each report in the columns of its value: rows of the face-splitting product.
+
+    As `data`, `indices` and `indptr` of a CSR matrix with n_values · n_words columns.
+    """
+    value, sizes = only_column(values), np.diff(words.indptr)
+    known = value >= 0
     kept = np.repeat(known, sizes)
     columns = np.repeat(value, sizes)[kept] * words.shape[1] + words.indices[kept]
-    starts = np.concatenate(([0], np.cumsum(sizes * known)), dtype=np.int64)
-    return csr_array(
-        (words.data[kept], columns, starts), shape=(len(known), values.shape[1] * words.shape[1])
-    )
+    return words.data[kept], columns, np.concatenate(([0], np.cumsum(sizes * known)))

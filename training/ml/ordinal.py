@@ -89,7 +89,8 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
             ThreadPoolExecutor(self.n_jobs or joblib.cpu_count()) as pool,
         ):
             fitted = list(pool.map(lambda threshold: self._fit_threshold(X, y - threshold), THRESHOLDS))
-        self.coef_ = np.stack([coefficients for coefficients, _ in fitted])
+        # Feature by feature in memory: predicting multiplies by the transpose, else copied each time.
+        self.coef_ = np.stack([coefficients for coefficients, _ in fitted], axis=1).T
         self.intercept_ = np.array([intercept for _, intercept in fitted])
         return self
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from training.ml.errors import NothingToLearnError
-from training.ml.features import Counts, ReportFeatures, count_reports
+from training.ml.features import Counts, ReportFeatures, Reports, count_reports
 from training.ml.ordinal import SCORES, Floats, OrdinalClassifier, median_scores
 from training.ml.records import TARGETS
 
@@ -95,8 +95,8 @@ class AnomalyScorer(BaseEstimator):
                 on_fitted(target)
         return self
 
-    def predict(self, X: pd.DataFrame) -> dict[str, Suggestion]:
-        """A suggestion a target, the rows as in the frame; its scores, if it has any, are not looked at."""
+    def predict(self, X: Reports) -> dict[str, Suggestion]:
+        """A suggestion a target, the rows as in the reports; scores, if they have any, are not looked at."""
         return self.predict_counts(count_reports(X))
 
     def predict_counts(self, counts: Counts) -> dict[str, Suggestion]:

@@ -4,7 +4,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from training.ml.context import UsualContext, most_frequent
+from training.ml.context import UsualContext, most_frequent, one_at, only_column
 
 # Reports of three pieces of equipment; the third piece never says its value.
 EQUIPMENT = csr_array(np.eye(3)[[0, 0, 0, 1, 2]])
@@ -60,6 +60,13 @@ def test_most_frequent() -> None:
         [0, 0, 0],
         [0, 1, 0],
     ]
+
+
+def test_the_only_column_of_each_row_and_back() -> None:
+    matrix = csr_array(np.array([[0, 1], [0, 0], [1, 0]], dtype=float))
+    assert only_column(matrix).tolist() == [1, -1, 0]
+    assert (one_at(only_column(matrix), width=2) != matrix).nnz == 0
+    assert one_at(np.array([], dtype=np.int64), width=3).shape == (0, 3)
 
 
 def test_follows_the_estimator_conventions() -> None:

@@ -4,6 +4,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -96,6 +99,20 @@ def test_unseen_reports_are_counted_afresh() -> None:
     unseen = frame_of(row(description="Fumée noire, broyeur à charbon ÉTEINT"), row(equipment_id="eq-00"))
     features = ReportFeatures().fit(count_reports(frame))
     assert_same(features.transform(count_reports(unseen)), plain_recipe().fit(frame).transform(unseen))
+
+
+odd_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
+    [*ODD_TEXTS, "FUITE VAPEUR la pompe", "fissure fissure au niveau de", "eq-00"]
+)
+TRAINED, PLAIN = ReportFeatures().fit(count_reports(reports())), plain_recipe().fit(reports())
+
+
+@given(st.lists(st.tuples(odd_texts, odd_texts, odd_texts), min_size=1, max_size=4))
+@hypothesis_settings(deadline=None, max_examples=50, derandomize=True)
+def test_odd_reports_make_the_plain_recipe_s_features(rows: list[tuple[str, str, str]]) -> None:
+    columns = ("description", "equipment_name", "equipment_id")
+    frame = frame_of(*(row(**dict(zip(columns, texts, strict=True))) for texts in rows))
+    assert_same(TRAINED.transform(count_reports(frame)), PLAIN.transform(frame))
 
 
 @pytest.mark.parametrize(
