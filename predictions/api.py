@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from predictions import predictor, responses
 from predictions.model_report import info_of, metrics_of
 from predictions.predictor import LoadedModel
+from predictions.renderers import FastJSONRenderer
 from predictions.services import explain, predict, serving_model
 from predictions.validation import validate_many, validate_one
 from training.api.guide import body_of
@@ -28,6 +29,8 @@ class OlderView(APIView):
 
 class PredictView(OlderView):
     """Score one anomaly, or a list of them. Nothing is stored."""
+
+    renderer_classes = [FastJSONRenderer]
 
     def post(self, request: Request) -> Response:
         begin = time.perf_counter()

@@ -7,7 +7,7 @@ training rows alone: exactly what refitting on those rows would give.
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -22,7 +22,8 @@ from sklearn.utils.validation import check_is_fitted
 from training.ml.context import UsualContext
 from training.ml.crossing import Crossing
 
-Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_]
+Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_] | slice
+PART = 2_000  # reports whose features are in memory together while they are scored
 # Columns of training.ml.records: a frame, or lists of one length. A single report is a quarter faster so.
 Reports: TypeAlias = pd.DataFrame | Mapping[str, Sequence[str]]
 
@@ -136,6 +137,16 @@ def _count_distinct(texts: Iterable[str], count: Callable[[list[str]], TermCount
 def take_rows(counts: Counts, rows: Rows) -> Counts:
     """The same counts of these rows only, in this order."""
     return {name: block.take(rows) for name, block in counts.items()}
+
+
+def in_parts(counts: Counts, *, rows: int = PART) -> Iterator[Counts]:
+    """The same counts, so many rows at a time: their features take several times the memory."""
+    (count,) = {block.matrix.shape[0] for block in counts.values()}
+    if count <= rows:
+        yield counts
+        return
+    for start in range(0, count, rows):
+        yield take_rows(counts, slice(start, start + rows))
 
 
 class ReportFeatures(TransformerMixin, BaseEstimator):

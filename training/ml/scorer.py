@@ -7,11 +7,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from training.ml.errors import NothingToLearnError
-from training.ml.features import Counts, ReportFeatures, Reports, count_reports
+from training.ml.features import Counts, ReportFeatures, Reports, count_reports, in_parts
 from training.ml.ordinal import SCORES, Floats, OrdinalClassifier, median_scores
 from training.ml.records import TARGETS
 
@@ -102,8 +103,14 @@ class AnomalyScorer(BaseEstimator):
     def predict_counts(self, counts: Counts) -> dict[str, Suggestion]:
         """`predict` with the frame's terms already counted."""
         check_is_fitted(self)
-        matrix = self.features_.transform(counts)
+        parts = [self._distributions(self.features_.transform(part)) for part in in_parts(counts)]
         return {
-            target: Suggestion.of(classifier.predict_distribution(matrix))
+            target: Suggestion.of(np.concatenate([part[target] for part in parts]))
+            for target in self.classifiers_
+        }
+
+    def _distributions(self, matrix: csr_array) -> dict[str, Floats]:
+        return {
+            target: classifier.predict_distribution(matrix)
             for target, classifier in self.classifiers_.items()
         }
