@@ -1,9 +1,7 @@
 """The score's distribution from four yes/no questions: is it above 1, 2, 3, 4?"""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeAlias
 
-import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
@@ -13,9 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
+from training.ml.forking import fork_map
+
 SCORES = (1, 2, 3, 4, 5)
 THRESHOLDS = np.array(SCORES[:-1])
 MAX_PASSES = 1_000  # over the rows; a fit takes some dozens
+WORTH_FORKING = 2_000  # rows from which several processes are faster than one
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
     tol : float, default=0.3
         When liblinear stops. Less costs more and gains nothing (docs/model.md).
     n_jobs : int or None, default=None
-        Threads to fit with; None: one for each processor. liblinear lets go of the interpreter lock.
+        Processes to fit many rows with; None: one for each processor. The result is the same bits.
 
     Attributes
     ----------
@@ -78,17 +79,15 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             A score is missing or outside 1 to 5, or a feature is not finite.
         """
-        X, y = validate_data(self, X, y, accept_sparse="csr", y_numeric=True, dtype=np.float64)
+        X, y = validate_data(self, X, y, accept_sparse="csr", y_numeric=True, dtype=(np.float64, np.float32))
         y = np.asarray(y, dtype=np.float64)
         if y.min() < SCORES[0] or y.max() > SCORES[-1]:
             raise ValueError("Scores must lie between 1 and 5.")
         self.classes_ = np.array(SCORES)
+        jobs = self.n_jobs if len(y) >= WORTH_FORKING else 1
         # BLAS threads would spin on vectors this short, and make sums depend on the number of processors.
-        with (
-            threadpool_limits(1, user_api="blas"),
-            ThreadPoolExecutor(self.n_jobs or joblib.cpu_count()) as pool,
-        ):
-            fitted = list(pool.map(lambda threshold: self._fit_threshold(X, y - threshold), THRESHOLDS))
+        with threadpool_limits(1, user_api="blas"):
+            fitted = fork_map(lambda threshold: self._fit_threshold(X, y - threshold), THRESHOLDS, jobs=jobs)
         # Feature by feature in memory: predicting multiplies by the transpose, else copied each time.
         self.coef_ = np.stack([coefficients for coefficients, _ in fitted], axis=1).T
         self.intercept_ = np.array([intercept for _, intercept in fitted])
@@ -104,7 +103,7 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
         weights = np.concatenate((np.where(above > 0, above, 1.0), 1 - above[between]))
         if len(between):
             X = X[np.concatenate((np.arange(len(above)), between))]
-        # The dual is solved in a few passes over the rows, however many there are; the primal takes longer.
+        # The dual: some dozens of passes, however many rows there are. The primal takes ever more of them.
         model = LogisticRegression(
             C=self.C, tol=self.tol, dual=True, max_iter=MAX_PASSES, solver="liblinear", random_state=0
         ).fit(X, labels, weights)

