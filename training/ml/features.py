@@ -9,6 +9,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -84,13 +85,24 @@ def count_pieces(texts: list[str]) -> TermCounts:
     They do not cross words, so each distinct word is cut up once: (texts, words) @ (words, pieces).
     """
     words = count_terms(texts, str.split)
-    pieces = count_terms(words.terms, _pieces)
+    pieces = count_terms(words.terms, split_pieces)
     return TermCounts(terms=pieces.terms, matrix=words.matrix @ pieces.matrix)
 
 
 def count_whole(texts: list[str]) -> TermCounts:
     """Each distinct text as one term."""
     return count_terms(texts, lambda text: [text])
+
+
+def split_words(text: str) -> list[str]:
+    """The words of the block of words, in their order."""
+    return _word.findall(strip_accents_unicode(text.lower()))
+
+
+def split_pieces(word: str) -> list[str]:
+    """The runs of characters of what stands between two spaces."""
+    pieces: list[str] = _pieces(word)
+    return pieces
 
 
 def _opening(text: str) -> list[str]:
@@ -216,6 +228,19 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
             aligned[name] = usual.fill(aligned["equipment"], aligned[name])
         return self._assemble(aligned | self._cross(aligned))
 
+    def unit_blocks(self, X: Counts, names: Iterable[str]) -> dict[str, csr_array]:
+        """Those of these blocks that have any term, as in the matrix but for the blocks' weights."""
+        check_is_fitted(self)
+        known = [name for name in names if name in self.vocabularies_]
+        return {name: self._unit(name, _align(X[name], self.vocabularies_[name])) for name in known}
+
+    def starts(self) -> dict[str, int]:
+        """The first column of each block in the matrix, in their order; the crossed ones come last."""
+        check_is_fitted(self)
+        sizes = {name: len(vocabulary) for name, vocabulary in self.vocabularies_.items()}
+        sizes |= {crossed_name(name): len(crossing.pairs_) for name, crossing in self.crossings_.items()}
+        return dict(zip(sizes, accumulate(sizes.values(), initial=0), strict=False))
+
     def _align(self, X: Counts) -> dict[str, csr_array]:
         return {name: _align(X[name], vocabulary) for name, vocabulary in self.vocabularies_.items()}
 
@@ -233,10 +258,15 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
 
     def _weighed(self, name: str, values: csr_array) -> csr_array:
         """In place: scipy's products check and copy, which takes longer than a single report's sums."""
-        if name in self.idf_:
-            _weigh(values, self.idf_[name])
+        self._unit(name, values)
         if name in BLOCKS:
             values.data *= BLOCKS[name].weight
+        return values
+
+    def _unit(self, name: str, values: csr_array) -> csr_array:
+        """In place: each row of tf-idf at length 1."""
+        if name in self.idf_:
+            _weigh(values, self.idf_[name])
         return values
 
 
@@ -283,8 +313,13 @@ def _weigh(counts: csr_array, idf: NDArray[np.float64]) -> None:
     TfidfTransformer does the same, but refuses zero rows, and its checks take most of a single prediction.
     """
     counts.data = (np.log(counts.data) + 1) * idf[counts.indices]
-    sizes = np.diff(counts.indptr)
+    scale_rows(counts)
+
+
+def scale_rows(matrix: csr_array) -> None:
+    """In place: each row to Euclidean length 1; a row of zeros stays."""
+    sizes = np.diff(matrix.indptr)
     filled = np.flatnonzero(sizes)
     if len(filled):
-        lengths = np.sqrt(np.add.reduceat(counts.data**2, counts.indptr[filled]))
-        counts.data /= np.repeat(lengths, sizes[filled])
+        lengths = np.sqrt(np.add.reduceat(matrix.data**2, matrix.indptr[filled]))
+        matrix.data /= np.repeat(lengths, sizes[filled])
