@@ -8,6 +8,8 @@ from django.utils import timezone
 from tests.factories import ApprovedFactory, VersionFactory
 from training import artifacts, frames
 from training.ml.bundle import write_bundle
+from training.ml.features import count_reports
+from training.ml.neighbours import index_records
 from training.ml.scorer import AnomalyScorer, Suggestion
 from training.ml.statistics import training_statistics
 from training.models import Anomaly, ModelVersion
@@ -45,9 +47,10 @@ def trained_version(name: str = "version_1", *, twin: bool = True, **values: Any
     """A version with genuine files, fitted on what is approved now."""
     frame = frames.approved_frame()
     scorer = AnomalyScorer().fit(frame)
+    neighbours = index_records(scorer.features_, count_reports(frame), frame)
     facts: dict[str, Any] = {}
     with artifacts.publish(ModelVersion, name, facts=facts) as directory:
-        facts |= write_bundle(directory, scorer=scorer, twin=scorer if twin else None)
+        facts |= write_bundle(directory, scorer=scorer, twin=scorer if twin else None, neighbours=neighbours)
     manifest = artifacts.read_back(ModelVersion, name)
     version: ModelVersion = VersionFactory.create(
         name=name,

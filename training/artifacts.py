@@ -25,6 +25,7 @@ from training.ml.manifest import Manifest, fsync_directory, sign_directory, veri
 from training.models import Backup, ModelVersion
 
 if TYPE_CHECKING:
+    from training.ml.neighbours import NeighbourIndex
     from training.ml.scorer import AnomalyScorer
 
 TEMPORARY = ".tmp-"
@@ -138,6 +139,18 @@ def load_twin(version: ModelVersion) -> "AnomalyScorer | None":
     manifest = verify(version)
     with _reasons_kept(version):
         return bundle.read_twin(manifest) if TWIN in manifest.files else None
+
+
+def load_neighbours(version: ModelVersion) -> "NeighbourIndex":
+    """The records that the version learned from, to be compared with reports.
+
+    Raises UnservableVersionError, and the row keeps the reason.
+    """
+    from training.ml import bundle  # noqa: PLC0415  # as in load_scorer
+
+    manifest = verify(version)
+    with _reasons_kept(version):
+        return bundle.read_neighbours(manifest)
 
 
 def set_aside(stored: Stored) -> Path | None:

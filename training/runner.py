@@ -145,7 +145,9 @@ def _write(trained: TrainedModel, name: str) -> Manifest:
     """The files under that name, read back and tried: a version whose row exists can be loaded."""
     facts: dict[str, Any] = {}
     with artifacts.publish(ModelVersion, name, facts=facts) as directory:
-        facts |= bundle.write_bundle(directory, scorer=trained.scorer, twin=trained.twin)
+        facts |= bundle.write_bundle(
+            directory, scorer=trained.scorer, twin=trained.twin, neighbours=trained.neighbours
+        )
     manifest = artifacts.read_back(ModelVersion, name)
     bundle.read_scorer(manifest)
     return manifest

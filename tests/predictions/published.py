@@ -53,7 +53,9 @@ def publish_version(*, reports: Mapping[str, Scores] = REPORTS, is_active: bool 
     frame, trained = training_frame(reports.items()), trained_on(tuple(reports.items()))
     name, facts = f"published_{ModelVersion.objects.count() + 1}", dict[str, Any]()
     with artifacts.publish(ModelVersion, name, facts=facts) as directory:
-        facts |= bundle.write_bundle(directory, scorer=trained.scorer, twin=trained.twin)
+        facts |= bundle.write_bundle(
+            directory, scorer=trained.scorer, twin=trained.twin, neighbours=trained.neighbours
+        )
     manifest = artifacts.read_back(ModelVersion, name)
     version: ModelVersion = VersionFactory.create(
         name=name,

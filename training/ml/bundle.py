@@ -2,6 +2,7 @@
 
 features.pkl  availability_model.pkl  fiability_model.pkl  process_safety_model.pkl   the model
 twin.pkl                                                                              its twin, if any
+neighbours.pkl                                      the records that it learned from, to be found again
 """
 
 import pickle
@@ -20,6 +21,7 @@ import sklearn
 from training.ml.errors import IncompatibleArtifactError
 from training.ml.features import ReportFeatures
 from training.ml.manifest import Manifest
+from training.ml.neighbours import NeighbourIndex
 from training.ml.ordinal import OrdinalClassifier
 from training.ml.records import TARGETS, TEXT_COLUMNS
 from training.ml.scorer import AnomalyScorer
@@ -31,18 +33,22 @@ FORMAT = 3
 FEATURES = "features.pkl"
 MODELS = {target: f"{target}_model.pkl" for target in TARGETS}
 TWIN = "twin.pkl"
+NEIGHBOURS = "neighbours.pkl"
 COMPRESSION = ("zlib", 1)
 
 _REQUIRED_FACTS = {"format": FORMAT, "scikit-learn": sklearn.__version__, "targets": list(TARGETS)}
 
 
-def write_bundle(path: Path, *, scorer: AnomalyScorer, twin: AnomalyScorer | None) -> dict[str, Any]:
+def write_bundle(
+    path: Path, *, scorer: AnomalyScorer, twin: AnomalyScorer | None, neighbours: NeighbourIndex
+) -> dict[str, Any]:
     """Write the files into the directory; the facts to be signed with them."""
     _dump(scorer.features_, path / FEATURES)
     for target, name in MODELS.items():
         _dump(scorer.classifiers_[target], path / name)
     if twin is not None:
         _dump(twin, path / TWIN)
+    _dump(neighbours, path / NEIGHBOURS)
     return _REQUIRED_FACTS | {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -69,6 +75,12 @@ def read_twin(manifest: Manifest) -> AnomalyScorer:
     """The twin of a verified directory that has one. Raises as `read_scorer` does."""
     _check_facts(manifest.facts)
     return _tried(_load(manifest, TWIN, AnomalyScorer))
+
+
+def read_neighbours(manifest: Manifest) -> NeighbourIndex:
+    """The index of a verified directory. Raises as `read_scorer` does."""
+    _check_facts(manifest.facts)
+    return _load(manifest, NEIGHBOURS, NeighbourIndex)
 
 
 def _dump(value: object, path: Path) -> None:

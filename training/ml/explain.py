@@ -1,7 +1,7 @@
 """Why a score is expected: what each word of a report, and each fact about its equipment, adds to it.
 
-The expected score is E(x) = 1 + Σ_k σ(b_k + w_k · x), over the four questions k. Integrated gradients [1]_ along
-the straight line from the empty report (x = 0) have a closed form for a logistic: feature j contributes
+The expected score is E(x) = 1 + Σ_k σ(b_k + w_k · x), over the four questions k. Integrated gradients [1]_
+along the straight line from the empty report (x = 0) have a closed form for a logistic: feature j contributes
 
     Σ_k w_kj x_j (σ(z_k) - σ(b_k)) / (z_k - b_k),   z_k = b_k + w_k · x,
 
@@ -18,10 +18,10 @@ References
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,6 @@ from scipy.special import expit
 from sklearn.feature_extraction.text import strip_accents_unicode
 
 from training.ml.features import (
-    CONTEXT,
     ReportFeatures,
     count_reports,
     crossed_name,
@@ -143,7 +142,8 @@ def _mean_slope(start: Floats, moved: Floats) -> Floats:
     flat = np.abs(moved) < _FLAT
     middle = expit(start + moved / 2)
     rise = expit(start + moved) - expit(start)
-    return np.where(flat, middle * (1 - middle), rise / np.where(flat, 1.0, moved))
+    slope: Floats = np.where(flat, middle * (1 - middle), rise / np.where(flat, 1.0, moved))
+    return slope
 
 
 def _shares(columns: NDArray[np.int32], makers_of: ColumnMakers) -> tuple[list[Maker], Floats]:
@@ -163,7 +163,7 @@ def _shares(columns: NDArray[np.int32], makers_of: ColumnMakers) -> tuple[list[M
 
 
 def _makers_of(
-    features: ReportFeatures, columns: NDArray[np.int32], report: Mapping[str, str]
+    features: ReportFeatures, columns: NDArray[np.int32], report: Mapping[Hashable, Any]
 ) -> ColumnMakers:
     """Who makes each of the columns, which are those of the report."""
     words = _makers_of_words("description", report["description"])
@@ -194,7 +194,7 @@ def _makers_of_context(
     stated: str,
     words: ColumnMakers,
 ) -> ColumnMakers:
-    """Of the column of the section (or system), stated or usual, and of those where it is crossed with words."""
+    """Of the column of the section or system, stated or usual, and of those that cross it with words."""
     starts, vocabulary = features.starts(), features.vocabularies_[name]
     own = columns[(columns >= starts[name]) & (columns < starts[name] + len(vocabulary))].tolist()
     if not own:
@@ -242,7 +242,9 @@ def _different(one: Maker, other: Maker) -> tuple[Maker, ...]:
 
 
 def _makers_of_pieces(kind: str, text: str) -> TermMakers:
-    return _gathered((piece, (maker,)) for token, maker in _spaced(kind, text) for piece in split_pieces(token))
+    return _gathered(
+        (piece, (maker,)) for token, maker in _spaced(kind, text) for piece in split_pieces(token)
+    )
 
 
 def _gathered(terms: Iterable[tuple[str, tuple[Maker, ...]]]) -> TermMakers:

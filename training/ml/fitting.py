@@ -15,6 +15,7 @@ from training.ml.evaluate import (
     suggest,
 )
 from training.ml.features import Counts, count_reports, take_rows
+from training.ml.neighbours import NeighbourIndex, index_records
 from training.ml.progress import OnProgress, Steps
 from training.ml.records import TARGETS
 from training.ml.scorer import AnomalyScorer
@@ -22,7 +23,7 @@ from training.ml.scorer import AnomalyScorer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
-    """`scorer` was fitted on every record; `twin` on all but the held-out texts.
+    """`scorer` was fitted on every record, `neighbours` finds them; `twin` on all but the held-out texts.
 
     `metrics`: {"protocol", "records", "duplicates_dropped", "train_rows", "rows", "model": {target: metrics},
     "dummy": {target: metrics}}, the figures of the twin; `rows` are the held-out ones. `champion_metrics`:
@@ -32,6 +33,7 @@ class TrainedModel:
 
     scorer: AnomalyScorer
     twin: AnomalyScorer | None
+    neighbours: NeighbourIndex
     metrics: dict[str, Any]
     champion_metrics: Metrics | None
 
@@ -58,6 +60,7 @@ def fit_and_measure(
     return TrainedModel(
         scorer=scorer,
         twin=twin,
+        neighbours=index_records(scorer.features_, counts, frame),
         metrics=_held_out_metrics(frame, counts, split, twin),
         champion_metrics=(
             measure_suggestions(champion_twin.predict(held_out), held_out)

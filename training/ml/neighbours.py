@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
 from training.ml.features import Counts, ReportFeatures, scale_rows, take_rows
+from training.ml.ordinal import Floats
 
 MAX_RECORDS = 50_000  # of the training set, the newest: bounds the file, and the memory of who asks
 # What two anomalies have in common counts so much: the fault first, then the equipment.
@@ -48,7 +50,7 @@ class NeighbourIndex:
             for start, end in zip(similar.indptr[:-1], similar.indptr[1:], strict=True)
         ]
 
-    def _nearest(self, similarity: "np.typing.NDArray[np.floating]", records: "np.typing.NDArray[np.integer]", count: int) -> list[Neighbour]:
+    def _nearest(self, similarity: Floats, records: NDArray[np.int32], count: int) -> list[Neighbour]:
         if len(similarity) > count:  # sorting thousands takes longer than finding them
             near = similarity >= np.partition(similarity, -count)[-count]
             similarity, records = similarity[near], records[near]
@@ -64,9 +66,7 @@ def index_records(features: ReportFeatures, counts: Counts, frame: pd.DataFrame)
     moments = frame["detected_at"].reset_index(drop=True)
     newest = moments.sort_values(kind="stable", na_position="first").index.to_numpy()[-MAX_RECORDS:]
     vectors = vectors_of(features, take_rows(counts, newest)).astype(np.float32)
-    return NeighbourIndex(
-        anomaly_ids=frame["anomaly_id"].iloc[newest].tolist(), terms=csr_array(vectors.T)
-    )
+    return NeighbourIndex(anomaly_ids=frame["anomaly_id"].iloc[newest].tolist(), terms=csr_array(vectors.T))
 
 
 def vectors_of(features: ReportFeatures, counts: Counts) -> csr_array:

@@ -29,6 +29,7 @@ MODEL_FILES = [
     "availability_model.pkl",
     "features.pkl",
     "fiability_model.pkl",
+    "neighbours.pkl",
     "process_safety_model.pkl",
     "twin.pkl",
 ]

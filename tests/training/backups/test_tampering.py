@@ -52,6 +52,7 @@ def refuse_everything(version: ModelVersion, backup: Backup) -> int:
     for load in (
         lambda: artifacts.load_scorer(version),
         lambda: artifacts.load_twin(version),
+        lambda: artifacts.load_neighbours(version),
         lambda: versions.activate_version(version=version),
         lambda: backups.verify_backup(backup=backup),
         lambda: backups.preview_restore(backup=backup),
@@ -66,7 +67,7 @@ def refuse_everything(version: ModelVersion, backup: Backup) -> int:
 
 def test_sound_files_are_loaded(version: ModelVersion, backup: Backup, unpickled: list[object]) -> None:
     assert refuse_everything(version, backup) == 0
-    assert len(unpickled) == 4 + 1 + 4 + 4 + 4
+    assert len(unpickled) == 4 + 1 + 1 + 4 + 4 + 4
 
 
 def test_no_flipped_bit_reaches_the_unpickler(
@@ -102,7 +103,7 @@ def test_no_flipped_bit_reaches_the_unpickler(
     assert refuse_everything(version, backup) == 0
 
 
-@pytest.mark.parametrize("name", [*MODELS, "twin.pkl"])
+@pytest.mark.parametrize("name", [*MODELS, "neighbours.pkl", "twin.pkl"])
 def test_a_planted_pickle_never_runs(
     version: ModelVersion, backup: Backup, tmp_path: Path, name: str
 ) -> None:
@@ -113,7 +114,7 @@ def test_a_planted_pickle_never_runs(
     for stored in (version, backup):
         (artifacts.directory_of(stored) / name).write_bytes(plant)
 
-    assert refuse_everything(version, backup) == 6
+    assert refuse_everything(version, backup) == 7
 
     assert not (tmp_path / "ran").exists()
 
@@ -129,7 +130,7 @@ def test_a_plant_under_another_s_signature_never_runs(
         type(stored).objects.update(digest=signed.digest)
         stored.refresh_from_db()
 
-    assert refuse_everything(version, backup) == 6
+    assert refuse_everything(version, backup) == 7
 
     assert not (tmp_path / "ran").exists()
 

@@ -11,14 +11,19 @@ import sklearn
 
 from tests.training.ml.frames import reports
 from training.ml import bundle
-from training.ml.bundle import read_scorer, read_twin, write_bundle
+from training.ml.bundle import read_neighbours, read_scorer, read_twin, write_bundle
 from training.ml.errors import IncompatibleArtifactError, TamperedArtifactError
+from training.ml.features import count_reports
 from training.ml.manifest import Manifest, sign_directory
+from training.ml.neighbours import NeighbourIndex, index_records
 from training.ml.records import TARGETS
 from training.ml.scorer import AnomalyScorer
 
-READERS = pytest.mark.parametrize(("read", "name"), [(read_scorer, "features.pkl"), (read_twin, "twin.pkl")])
-Read = Callable[[Manifest], AnomalyScorer]
+READERS = pytest.mark.parametrize(
+    ("read", "name"),
+    [(read_scorer, "features.pkl"), (read_twin, "twin.pkl"), (read_neighbours, "neighbours.pkl")],
+)
+Read = Callable[[Manifest], AnomalyScorer | NeighbourIndex]
 
 
 class Bomb:
@@ -41,6 +46,11 @@ def twin() -> AnomalyScorer:
     return AnomalyScorer().fit(reports()[:100])
 
 
+@pytest.fixture(scope="module")
+def neighbours(scorer: AnomalyScorer) -> NeighbourIndex:
+    return index_records(scorer.features_, count_reports(reports()), reports())
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     path = tmp_path / "version"
@@ -49,8 +59,10 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def facts(directory: Path, scorer: AnomalyScorer, twin: AnomalyScorer) -> dict[str, Any]:
-    return write_bundle(directory, scorer=scorer, twin=twin)
+def facts(
+    directory: Path, scorer: AnomalyScorer, twin: AnomalyScorer, neighbours: NeighbourIndex
+) -> dict[str, Any]:
+    return write_bundle(directory, scorer=scorer, twin=twin, neighbours=neighbours)
 
 
 def signed(path: Path, facts: dict[str, Any]) -> Manifest:
@@ -71,11 +83,20 @@ def test_reads_back_what_was_written(
     assert bits(scorer) != bits(twin)
 
 
+def test_reads_back_the_records_to_compare_with(
+    directory: Path, facts: dict[str, Any], neighbours: NeighbourIndex
+) -> None:
+    read = read_neighbours(signed(directory, facts))
+    assert read.anomaly_ids == neighbours.anomaly_ids
+    assert (read.terms != neighbours.terms).nnz == 0
+
+
 def test_writes_the_files_of_the_guide(directory: Path, facts: dict[str, Any]) -> None:
     assert sorted(path.name for path in directory.iterdir()) == [
         "availability_model.pkl",
         "features.pkl",
         "fiability_model.pkl",
+        "neighbours.pkl",
         "process_safety_model.pkl",
         "twin.pkl",
     ]
@@ -89,8 +110,8 @@ def test_facts_name_format_libraries_and_targets(facts: dict[str, Any]) -> None:
     assert set(facts) == {"format", "targets", "python", "scikit-learn", "numpy", "scipy"}
 
 
-def test_without_twin(directory: Path, scorer: AnomalyScorer) -> None:
-    manifest = signed(directory, write_bundle(directory, scorer=scorer, twin=None))
+def test_without_twin(directory: Path, scorer: AnomalyScorer, neighbours: NeighbourIndex) -> None:
+    manifest = signed(directory, write_bundle(directory, scorer=scorer, twin=None, neighbours=neighbours))
     assert bits(read_scorer(manifest)) == bits(scorer)
     with pytest.raises(TamperedArtifactError, match=r"holds no file 'twin\.pkl'"):
         read_twin(manifest)
@@ -98,7 +119,7 @@ def test_without_twin(directory: Path, scorer: AnomalyScorer) -> None:
 
 @READERS
 @pytest.mark.parametrize(
-    ("fact", "value"), [("format", 1), ("scikit-learn", "1.0"), ("targets", ["availability"])]
+    ("fact", "value"), [("format", 1), ("format", 2), ("scikit-learn", "1.0"), ("targets", ["availability"])]
 )
 def test_other_facts_are_refused_before_unpickling(
     directory: Path, facts: dict[str, Any], *, read: Read, name: str, fact: str, value: object

@@ -7,8 +7,10 @@ import pytest
 from tests.training.ml.frames import frame_of, reports, row
 from training.ml.errors import NothingToLearnError
 from training.ml.evaluate import hold_out, measure
+from training.ml.features import count_reports
 from training.ml.fitting import fit_and_measure
 from training.ml.metrics import FIGURES
+from training.ml.neighbours import vectors_of
 from training.ml.records import TARGETS
 from training.ml.scorer import AnomalyScorer, Suggestion
 
@@ -24,6 +26,14 @@ def test_model_knows_every_record_and_the_twin_all_but_the_held_out() -> None:
     assert trained.twin is not None
     assert same(trained.scorer.predict(frame), AnomalyScorer().fit(frame).predict(frame))
     assert same(trained.twin.predict(frame), AnomalyScorer().fit(frame.iloc[split.train]).predict(frame))
+
+
+def test_every_record_can_be_found_again() -> None:
+    frame = reports()
+    trained = fit_and_measure(frame)
+    vectors = vectors_of(trained.scorer.features_, count_reports(frame))
+    nearest = [found[0] for found in trained.neighbours.nearest(vectors, 1)]
+    assert [found.anomaly_id for found in nearest] == frame["anomaly_id"].tolist()
 
 
 def test_metrics_are_those_of_the_twin_on_the_held_out_rows() -> None:
