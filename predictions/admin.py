@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, FloatField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Cast, Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -36,7 +36,11 @@ class PredictionAdmin(ReadOnlyAdmin):
         "created_at",
     )
     list_select_related = ("anomaly", "model_version")
-    list_filter = (("model_version", RelatedDropdownFilter), ("created_at", RangeDateFilter))
+    list_filter = (
+        ("model_version", RelatedDropdownFilter),
+        "needs_attention",
+        ("created_at", RangeDateFilter),
+    )
     list_filter_submit = True
     search_fields = ("anomaly__anomaly_id", "anomaly__description")
     fields = (
@@ -68,7 +72,18 @@ def _scores(prediction: Prediction) -> str:
 
 
 def _criticality(prediction: Prediction) -> SafeString | None:
-    return bands.badge(sum(getattr(prediction, column) for column in SCORE_COLUMNS))
+    total = sum(getattr(prediction, column) for column in SCORE_COLUMNS)
+    return _marked(total, needs_attention=prediction.needs_attention)
+
+
+def _marked(total: float | None, *, needs_attention: bool) -> SafeString | None:
+    """The criticality's badge, with a flag where a person should look whatever its band."""
+    badge = bands.badge(total)
+    if not needs_attention:
+        return badge
+    words = _("Needs attention: the chance of a serious score is at least one in four.")
+    flag = format_html('<span class="tp-attention" role="img" title="{0}" aria-label="{0}">⚑</span>', words)
+    return format_html("{} {}", badge, flag)
 
 
 def _percent(prediction: Prediction) -> str:
@@ -82,11 +97,14 @@ class SuggestedBandFilter(BandFilter):
 
 
 def with_known_criticality(anomalies: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
-    """Annotated: what the active version `suggested`; `known_criticality`, the reviewed one or else that."""
+    """Annotated: what the active version `suggested`, and whether it `needs_attention`;
+    `known_criticality`, the reviewed one or else that.
+    """
     suggestion = Prediction.objects.filter(anomaly=OuterRef("pk"), model_version__is_active=True)
     total = F("availability_score") + F("fiability_score") + F("process_safety_score")
     suggested = Subquery(suggestion.annotate(total=Cast(total, FloatField())).values("total"))
-    return anomalies.annotate(suggested=suggested).annotate(
+    needs_attention = Exists(suggestion.filter(needs_attention=True))
+    return anomalies.annotate(suggested=suggested, needs_attention=needs_attention).annotate(
         known_criticality=Coalesce("criticality", "suggested")
     )
 
@@ -122,7 +140,7 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
 
     @display(description=gettext_lazy("suggested"), ordering="suggested")
     def suggested_badge(self, anomaly: Any) -> SafeString | None:
-        return bands.badge(anomaly.suggested)
+        return _marked(anomaly.suggested, needs_attention=anomaly.needs_attention)
 
     @display(description=gettext_lazy("suggested scores (A · F · S)"))
     def suggestion(self, anomaly: Anomaly) -> str | SafeString:

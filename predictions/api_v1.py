@@ -36,6 +36,7 @@ class PredictionSerializer(serializers.ModelSerializer[Prediction]):
             "band",
             "distributions",
             "confidence",
+            "needs_attention",
             "created_at",
         ]
         read_only_fields = fields
@@ -62,7 +63,7 @@ class PredictionFilter(django_filters.FilterSet):
 
     class Meta:
         model = Prediction
-        fields = ["anomaly", "model_version"]
+        fields = ["anomaly", "model_version", "needs_attention"]
 
 
 class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):

@@ -45,6 +45,8 @@ HONEST = (
     "macro_mae",
     "recall_ge_4",
     "precision_ge_4",
+    "attention_recall",
+    "attention_precision",
     "expected_calibration_error",
 )
 USAGE = {

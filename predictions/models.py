@@ -22,6 +22,8 @@ class Prediction(models.Model):
     distributions = models.JSONField(_("distributions"))
     # The least certain of the three: the probability of the suggested score.
     confidence = models.FloatField(_("confidence"))
+    # P(score ≥ 4) is at least ¼ for one of the three: training.ml.scorer
+    needs_attention = models.BooleanField(_("needs attention"), default=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:

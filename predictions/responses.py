@@ -51,11 +51,13 @@ def _result(report: Report, scores: SuggestedScores, version_id: int, seconds: f
                 "distribution": suggestion.distribution,
                 "expected": suggestion.expected,
                 "confidence": suggestion.confidence,
+                "needs_attention": suggestion.needs_attention,
             }
             for name, suggestion, description in aspects
         },
         "overall_score": assessment.overall_score,
         "total_sum": assessment.total_sum,
+        "needs_attention": any(suggestion.needs_attention for suggestion in scores),
         "risk_assessment": assessment.risk,
         "maintenance_recommendations": assessment.recommendations,
         "model_version": version_id,

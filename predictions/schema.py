@@ -28,6 +28,7 @@ RESULT = {
             "distribution": [0.1, 0.25, 0.5, 0.1, 0.05],
             "expected": 2.75,
             "confidence": 0.5,
+            "needs_attention": False,
         },
         "reliability": {
             "score": 2,
@@ -35,6 +36,7 @@ RESULT = {
             "distribution": [0.4, 0.58, 0.02, 0.0, 0.0],
             "expected": 1.62,
             "confidence": 0.58,
+            "needs_attention": False,
         },
         "process_safety": {
             "score": 1,
@@ -42,10 +44,12 @@ RESULT = {
             "distribution": [0.87, 0.12, 0.01, 0.0, 0.0],
             "expected": 1.14,
             "confidence": 0.87,
+            "needs_attention": False,
         },
     },
     "overall_score": 2.0,
     "total_sum": 6,
+    "needs_attention": False,
     "risk_assessment": {
         "overall_risk_level": "LOW",
         "recommended_action": "Routine: handle within regular maintenance",
@@ -125,6 +129,8 @@ FIGURES = {
     "macro_mae": 0.62,
     "recall_ge_4": 0.67,
     "precision_ge_4": 0.8,
+    "attention_recall": 0.8,
+    "attention_precision": 0.75,
     "expected_calibration_error": 0.03,
 }
 SCORES = {f"score_{score}": count for score, count in enumerate((460, 220, 200, 110, 10), start=1)}

@@ -10,6 +10,7 @@ from predictions import predictor
 from predictions.models import Prediction
 from predictions.predictor import LoadedModel, State
 from predictions.validation import Report
+from training.criticality import severity_of
 from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
 from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
@@ -31,6 +32,7 @@ class TargetSuggestion(NamedTuple):
     distribution: list[float]  # P(1) … P(5)
     expected: float
     confidence: float
+    needs_attention: bool
 
 
 # In the order of TARGETS.
@@ -132,6 +134,7 @@ def _prediction(anomaly: Anomaly, scores: SuggestedScores, model: LoadedModel) -
         model_version_id=model.version_id,
         distributions={target: s.distribution for target, s in zip(TARGETS, scores, strict=True)},
         confidence=min(suggestion.confidence for suggestion in scores),
+        needs_attention=any(suggestion.needs_attention for suggestion in scores),
         **{column: s.score for column, s in zip(SCORE_COLUMNS, scores, strict=True)},
     )
 
@@ -147,5 +150,11 @@ def _rows(suggestion: "Suggestion") -> Iterator[TargetSuggestion]:
         suggestion.distribution.round(DECIMALS).tolist(),
         suggestion.expected.round(DECIMALS).tolist(),
         suggestion.confidence.round(DECIMALS).tolist(),
+        _by_severity(suggestion).needs_attention.tolist(),
     )
     return map(TargetSuggestion._make, zip(*columns, strict=True))
+
+
+def _by_severity(suggestion: "Suggestion") -> "Suggestion":
+    """Read so that 5 is the most serious."""
+    return suggestion if severity_of(1) == 1 else suggestion.mirrored

@@ -63,6 +63,24 @@ def test_the_list_shows_and_filters_what_is_suggested(active: ModelVersion) -> N
     assert list(ordered) == [normal, critical]
 
 
+def test_a_flag_stands_where_a_person_should_look(active: ModelVersion) -> None:
+    flag, hidden = AnomalyFactory.create_batch(2)
+    rare = suggest(flag, active, 1, 1, 1)
+    suggest(flag, VersionFactory.create(), 1, 1, 1)
+    suggest(hidden, active, 1, 1, 1)
+    client = staff("training.view_anomaly", "training.review_anomaly", "predictions.view_prediction")
+    predictions = reverse("admin:predictions_prediction_changelist")
+    pages = [LIST, predictions, reverse("admin:training_anomaly_change", args=[flag.pk])]
+    assert [client.get(page).content.decode().count("⚑") for page in pages] == [0, 0, 0]
+    Prediction.objects.filter(anomaly=flag).update(needs_attention=True)
+    html = client.get(LIST).content.decode()
+    assert html.count("⚑") == 1
+    assert 'title="Needs attention: the chance of a serious score is at least one in four."' in html
+    assert [client.get(page).content.decode().count("⚑") for page in pages] == [1, 2, 1]
+    found = client.get(f"{predictions}?needs_attention__exact=1&model_version={active.pk}")
+    assert list(found.context["cl"].result_list) == [rare]
+
+
 def test_the_bands_follow_the_direction_of_the_scale(active: ModelVersion, settings: Settings) -> None:
     settings.SCORE_DIRECTION = "1_is_most_critical"
     anomaly = AnomalyFactory.create()

@@ -48,6 +48,7 @@ def said_by(version: ModelVersion, record: dict[str, str]) -> dict[str, dict[str
             "distribution": [round(share, 4) for share in suggestions[target].distribution[0].tolist()],
             "expected": round(suggestions[target].expected[0].item(), 4),
             "confidence": round(suggestions[target].confidence[0].item(), 4),
+            "needs_attention": suggestions[target].needs_attention[0].item(),
         }
         for target in TARGETS
     }
@@ -83,6 +84,7 @@ def test_one_object_is_answered_field_by_field(client: Client, version: ModelVer
         },
         "overall_score": 2.33,
         "total_sum": 7,
+        "needs_attention": True,
         "risk_assessment": {
             "overall_risk_level": "HIGH",
             "recommended_action": "Priority: plan the repair at the next opportunity",

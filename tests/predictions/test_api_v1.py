@@ -75,6 +75,7 @@ def test_one_prediction_field_by_field(reader: APIClient, version: ModelVersion)
         "band": "high",
         "distributions": stored.distributions,
         "confidence": stored.confidence,
+        "needs_attention": True,
         "created_at": stored.created_at.isoformat().replace("+00:00", "Z"),
     }
 
@@ -89,7 +90,7 @@ def test_criticality_follows_the_direction_of_the_scale(reader: APIClient, setti
 def test_the_list_is_newest_first_filtered_searched_and_ordered(reader: APIClient) -> None:
     old, new = VersionFactory.create(), VersionFactory.create()
     anomaly = AnomalyFactory.create(anomaly_id="A/1 é", description="odeur de brûlé")
-    first = prediction(old, anomaly=anomaly, confidence=0.5)
+    first = prediction(old, anomaly=anomaly, confidence=0.5, needs_attention=True)
     second = prediction(new, anomaly=anomaly, confidence=0.9)
     third = prediction(new, confidence=0.7)
     assert ids(reader) == [third.pk, second.pk, first.pk]
@@ -97,6 +98,8 @@ def test_the_list_is_newest_first_filtered_searched_and_ordered(reader: APIClien
     assert ids(reader, anomaly_id="A/1 é") == [second.pk, first.pk]
     assert ids(reader, model_version=new.pk) == [third.pk, second.pk]
     assert ids(reader, anomaly=anomaly.pk, model_version=old.pk) == [first.pk]
+    assert ids(reader, needs_attention="true") == [first.pk]
+    assert ids(reader, needs_attention="false") == [third.pk, second.pk]
     assert ids(reader, search="brûlé") == [second.pk, first.pk]
     assert ids(reader, ordering="confidence") == [first.pk, third.pk, second.pk]
     assert ids(reader, created_after="2999-01-01T00:00:00Z") == []

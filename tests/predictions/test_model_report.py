@@ -143,6 +143,8 @@ def figures(stored: dict[str, Any]) -> dict[str, Any]:
         "macro_mae": stored["macro_mae"],
         "recall_ge_4": stored["recall_ge_4"],
         "precision_ge_4": stored["precision_ge_4"],
+        "attention_recall": stored["attention_recall"],
+        "attention_precision": stored["attention_precision"],
         "expected_calibration_error": stored["expected_calibration_error"],
     }
 

@@ -1,5 +1,5 @@
 import pytest
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from predictions import services
 from predictions.models import Prediction
@@ -43,7 +43,22 @@ def test_a_suggestion_is_what_the_model_says(version: ModelVersion) -> None:
     assert stored.distributions == {
         target: [round(share, 4) for share in said[target].distribution[0].tolist()] for target in TARGETS
     }
+    assert stored.needs_attention is True
     assert stored.confidence == round(min(said[target].confidence[0].item() for target in TARGETS), 4)
+
+
+def test_what_is_harmless_needs_no_attention(version: ModelVersion) -> None:
+    suggest(anomalies=[AnomalyFactory.create(description="bruit anormal")])
+    assert Prediction.objects.get().needs_attention is False
+
+
+def test_attention_goes_by_the_direction_of_the_scale(version: ModelVersion, settings: Settings) -> None:
+    settings.SCORE_DIRECTION = "1_is_most_critical"
+    (scores,) = predict(
+        reports=validate_many([{"description": "fuite vapeur", "equipment_id": "eq-1"}]),
+        model=serving_model(),
+    )
+    assert [(s.score, s.needs_attention) for s in scores] == [(1, True), (1, True), (5, False)]
 
 
 def test_the_reviewed_columns_stay_as_they_are(version: ModelVersion) -> None:

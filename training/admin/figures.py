@@ -20,6 +20,8 @@ DECIDING: dict[str, Promise] = {
     "mae": _("MAE"),
     "recall_ge_4": _("recall ≥ 4"),
     "precision_ge_4": _("precision ≥ 4"),
+    "attention_recall": _("recall, needs attention"),
+    "attention_precision": _("precision, needs attention"),
 }
 FOLDED: dict[str, Promise] = {
     "macro_mae": _("macro-averaged MAE"),

@@ -52,6 +52,11 @@ class Suggestion:
         """Whether a person should look: P(score ≥ 4) is at least `ATTENTION`. Shape (n,)."""
         return self.serious >= ATTENTION
 
+    @property
+    def mirrored(self) -> "Suggestion":
+        """The same on the opposite scale, where 1 is what 5 was."""
+        return Suggestion.of(self.distribution[:, ::-1])
+
     @classmethod
     def of(cls, distribution: Floats) -> "Suggestion":
         score = median_scores(distribution)

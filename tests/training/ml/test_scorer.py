@@ -56,6 +56,14 @@ def test_a_quarter_of_a_serious_score_needs_attention() -> None:
     assert suggestion.needs_attention.tolist() == [True, False]
 
 
+def test_the_opposite_scale_is_read_from_the_other_end() -> None:
+    mirrored = Suggestion.of(np.array([[0.75, 0, 0, 0.125, 0.125], [0, 0.25, 0.75, 0, 0]])).mirrored
+    assert mirrored.distribution.tolist() == [[0.125, 0.125, 0, 0, 0.75], [0, 0, 0.75, 0.25, 0]]
+    assert mirrored.score.tolist() == [5, 3]
+    assert mirrored.expected.tolist() == [4.125, 3.25]
+    assert mirrored.needs_attention.tolist() == [True, True]
+
+
 def test_predicts_in_the_frame_s_order_whatever_its_index() -> None:
     frame = reports()
     scorer = AnomalyScorer().fit(frame)
