@@ -1,23 +1,31 @@
 """The older service's routes, with its paths, fields and types: its clients keep working unchanged."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from predictions import predictor, responses
+from predictions.explanations import Reasons, explain_reports
 from predictions.model_report import info_of, metrics_of
 from predictions.predictor import LoadedModel
 from predictions.renderers import FastJSONRenderer
 from predictions.services import explain, predict, serving_model
 from predictions.validation import validate_many, validate_one
 from training.api.guide import body_of
-from training.api.permissions import MayRead
+from training.api.permissions import MayRead, requires
 from training.models import ModelVersion
+
+ReasonsOf = Callable[..., list[Reasons]]
+# Similar anomalies are the plant's data, not the caller's.
+MayViewAnomalies = requires("training.view_anomaly", open_in_development=True)
 
 
 class OlderView(APIView):
@@ -28,16 +36,25 @@ class OlderView(APIView):
 
 
 class PredictView(OlderView):
-    """Score one anomaly, or a list of them. Nothing is stored."""
+    """Score one anomaly, or a list of them, with reasons if asked for. Nothing is stored."""
 
     renderer_classes = [FastJSONRenderer]
 
     def post(self, request: Request) -> Response:
         begin = time.perf_counter()
-        body = body_of(request)
+        body, reasons_of = body_of(request), self._reasons_for(request)
         if isinstance(body, list):
-            return Response(_predict_many(body, begin))
-        return Response(_predict_one(body, begin))
+            return Response(_predict_many(body, begin, reasons_of))
+        return Response(_predict_one(body, begin, reasons_of))
+
+    def _reasons_for(self, request: Request) -> ReasonsOf | None:
+        """How reasons are given to this caller; None when they were not asked for."""
+        asked = request.query_params.get("explain", "false")
+        if asked not in {"true", "false"}:
+            raise ParseError(f"explain must be true or false, got {asked[:100]!r}")
+        if asked == "false":
+            return None
+        return partial(explain_reports, with_similar=MayViewAnomalies().has_permission(request, self))
 
 
 class HealthView(OlderView):
@@ -62,18 +79,26 @@ class ModelsMetricsView(OlderView):
         return Response(metrics_of(version))
 
 
-def _predict_one(record: object, begin: float) -> dict[str, Any]:
+def _predict_one(record: object, begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
     report, model = validate_one(record), serving_model()
+    reasons = reasons_of(reports=[report], model=model) if reasons_of else None
     (scores,) = predict(reports=[report], model=model)
     seconds = time.perf_counter() - begin
-    return responses.single(report=report, scores=scores, version_id=model.version_id, seconds=seconds)
+    result = responses.single(report=report, scores=scores, version_id=model.version_id, seconds=seconds)
+    if reasons is not None:
+        responses.add_reasons([result], reasons)
+    return result
 
 
-def _predict_many(records: list[Any], begin: float) -> dict[str, Any]:
+def _predict_many(records: list[Any], begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
     reports, model = validate_many(records), serving_model()
+    reasons = reasons_of(reports=reports, model=model) if reasons_of else None
     scores = predict(reports=reports, model=model)
     seconds = time.perf_counter() - begin
-    return responses.batch(reports=reports, scores=scores, version_id=model.version_id, seconds=seconds)
+    answer = responses.batch(reports=reports, scores=scores, version_id=model.version_id, seconds=seconds)
+    if reasons is not None:
+        responses.add_reasons(answer["results"], reasons)
+    return answer
 
 
 def _health() -> dict[str, Any]:

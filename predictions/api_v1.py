@@ -7,11 +7,15 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from predictions.explanations import explain_prediction
 from predictions.models import Prediction
+from predictions.serializers import ReasonsSerializer
 from predictions.services import serving_model, suggest_pending, unsuggested
+from training.api.permissions import requires
 from training.api.schema import ErrorSerializer
 from training.api.v1.base import ResourceViewSet
 from training.api.v1.filters import since, until
@@ -74,6 +78,21 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Resour
     search_fields = ["anomaly__anomaly_id", "anomaly__description"]
     ordering = ["-id"]
     ordering_fields = ["id", "confidence", "created_at"]
+
+    def get_permissions(self) -> list[BasePermission]:
+        """The reasons show the report and others like it."""
+        also = [requires("training.view_anomaly")()] if self.action == "reasons" else []
+        return [*super().get_permissions(), *also]
+
+    @extend_schema(responses={200: ReasonsSerializer, 409: ErrorSerializer, 503: ErrorSerializer})
+    @action(detail=True, serializer_class=ReasonsSerializer)
+    def reasons(self, request: Request, pk: str) -> Response:
+        """What moved each score, adding up to the expected one; and the approved anomalies most like it.
+
+        Needs `training.view_anomaly` too. 409 when another version than the serving one made the suggestion,
+        or the report has changed since.
+        """
+        return Response(self.get_serializer(explain_prediction(prediction=self.get_object())).data)
 
     @extend_schema(request=None, responses={200: SuggestedSerializer, 503: ErrorSerializer})
     @action(detail=False, methods=["post"], filter_backends=[], pagination_class=None)

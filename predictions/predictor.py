@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from training import artifacts
@@ -16,6 +17,7 @@ from training.errors import UnservableVersionError
 from training.models import ModelVersion
 
 if TYPE_CHECKING:  # scikit-learn imports for a second: only who loads a model pays
+    from training.ml.neighbours import NeighbourIndex
     from training.ml.scorer import AnomalyScorer
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,14 @@ RETRY_AFTER = 30.0
 class LoadedModel:
     version_id: int
     scorer: "AnomalyScorer"
+
+    @cached_property
+    def neighbours(self) -> "NeighbourIndex":
+        """The records that the version learned from, loaded when somebody first asks for similar ones.
+
+        Raises UnservableVersionError.
+        """
+        return artifacts.load_neighbours(ModelVersion.objects.get(pk=self.version_id))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,12 @@
 `processing_time_seconds` of a result within a list is the batch's average: one pass scores them all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from predictions.explanations import Reasons
 from predictions.risk import ASPECTS, assess
+from predictions.serializers import ExplanationSerializer, SimilarAnomalySerializer
 from predictions.services import SuggestedScores
 from predictions.validation import Report
 from training.ml.records import TARGETS
@@ -34,6 +36,18 @@ def batch(
         "model_version": version_id,
         "status": "completed",
     }
+
+
+def add_reasons(results: Iterable[dict[str, Any]], reasons: Iterable[Reasons]) -> None:
+    """Why, beside each suggestion; `similar_anomalies` is null for who may not see anomalies."""
+    for result, why in zip(results, reasons, strict=True):
+        for target, name in ASPECTS.items():
+            explanation = ExplanationSerializer(why.explanations[target]).data
+            result["predictions"][name]["explanation"] = explanation
+        similar = why.similar
+        result["similar_anomalies"] = (
+            None if similar is None else SimilarAnomalySerializer(similar, many=True).data
+        )
 
 
 def _result(report: Report, scores: SuggestedScores, version_id: int, seconds: float) -> dict[str, Any]:

@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
 
+from predictions.explanations import LIMIT
 from training.api.guide_schema import RUNNING, STATUS
 from training.api.schema import OPTIONAL_AUTH, answer, describe
 from training.api.v1.reports import ReportSerializer
@@ -17,7 +24,7 @@ ANOMALY = {
     "equipment_name": "Primary Circulation Pump",
     "equipment_id": "pump-uuid-123",
 }
-RESULT = {
+RESULT: dict[str, Any] = {
     "anomaly_id": "MAINT_001",
     "equipment_id": "pump-uuid-123",
     "equipment_name": "Primary Circulation Pump",
@@ -65,6 +72,34 @@ RESULT = {
     "status": "success",
     "processing_time_seconds": 0.0043,
 }
+CONTRIBUTION = {"kind": "description", "text": "overheating", "value": 0.4, "usual": False}
+EXPLAINED = RESULT | {
+    "predictions": {
+        name: {
+            **suggestion,
+            "explanation": {
+                "base": round(suggestion["expected"] - CONTRIBUTION["value"], 2),
+                "expected": suggestion["expected"],
+                "contributions": [CONTRIBUTION],
+            },
+        }
+        for name, suggestion in RESULT["predictions"].items()
+    },
+    "similar_anomalies": [
+        {
+            "id": 431,
+            "anomaly_id": "MAINT_000",
+            "similarity": 0.8143,
+            "description": "Pump bearing overheating",
+            "equipment_id": "pump-uuid-123",
+            "equipment_name": "Primary Circulation Pump",
+            "detected_at": "2026-01-11T06:30:00Z",
+            "availability_score": 3.0,
+            "fiability_score": 2.0,
+            "process_safety_score": 1.0,
+        }
+    ],
+}
 BATCH = {
     "batch_info": {
         "total_anomalies": 1,
@@ -77,6 +112,15 @@ BATCH = {
     "model_version": 12,
     "status": "completed",
 }
+NOT_SHOWN = EXPLAINED | {"similar_anomalies": None}
+UNDATED = EXPLAINED | {"similar_anomalies": [EXPLAINED["similar_anomalies"][0] | {"detected_at": None}]}
+# An explained list, and what may be null.
+ALSO = [BATCH | {"results": [EXPLAINED, NOT_SHOWN, UNDATED]}, NOT_SHOWN, UNDATED]
+EXPLAIN = (
+    f"Gives the reasons, for up to {LIMIT} anomalies: in each prediction an `explanation`, whose base and"
+    " contributions add up to the expected score, and beside them the approved anomalies that are most"
+    " similar, null for who may not see anomalies (`training.view_anomaly`)."
+)
 ONE_WRONG = {"error": "Bad Request", "message": "Missing required fields: ['description']"}
 SOME_WRONG = {
     "error": "Bad Request",
@@ -229,6 +273,7 @@ describe(
         description="Answers in the form of the request. Nothing is stored.",
         tags=PREDICT,
         auth=OPTIONAL_AUTH,
+        parameters=[OpenApiParameter("explain", bool, default=False, description=EXPLAIN)],
         request=PolymorphicProxySerializer(
             component_name="AnomalyOrList",
             serializers=[PredictionRequestSerializer, PredictionRequestSerializer(many=True)],
@@ -237,7 +282,7 @@ describe(
         ),
         examples=[OpenApiExample("One anomaly", value=ANOMALY, request_only=True)],
         responses={
-            200: answer("The scores of one anomaly, or of a list.", RESULT, BATCH),
+            200: answer("The scores of one anomaly, or of a list.", RESULT, BATCH, EXPLAINED, also=ALSO),
             400: answer("Something is wrong; of a list, each record is named.", ONE_WRONG, SOME_WRONG),
             503: no_model(),
         },

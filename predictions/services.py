@@ -62,7 +62,12 @@ def explain(state: State) -> str:
 
 def predict(*, reports: Sequence[Report], model: LoadedModel) -> list[SuggestedScores]:
     """What the model suggests for each of the reports: one pass over one feature matrix."""
-    return _suggested(model, {name: [getattr(report, name) for report in reports] for name in STATED})
+    return _suggested(model, stated(reports))
+
+
+def stated(reports: Sequence[Report]) -> "Reports":
+    """What they say, as the model reads it."""
+    return {name: [getattr(report, name) for report in reports] for name in STATED}
 
 
 def suggest(*, anomalies: Iterable[Anomaly]) -> int:
