@@ -26,7 +26,7 @@ LIMIT = 100  # reports at a time: each costs some milliseconds
 SIMILAR = 5
 CANDIDATES = 20  # nearest training records: some may no longer be approved
 # By how much an expected score and that of a stored distribution, whose shares are rounded, may differ.
-ROUNDING = 15 * 10**-DECIMALS
+ROUNDING = sum(range(1, 6)) * 10**-DECIMALS / 2
 
 
 class SimilarAnomaly(NamedTuple):

@@ -12,8 +12,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
-from tests.factories import ApprovedFactory, SessionFactory, UserFactory
-from tests.trained import approved_records, trained_version
+from tests.factories import AnomalyFactory, ApprovedFactory, SessionFactory, UserFactory
+from tests.trained import TEXTS, approved_records, trained_version
 from training import backups, frames, review
 from training.ml.evaluate import measure
 from training.ml.records import SCORE_COLUMNS
@@ -167,6 +167,24 @@ def test_what_is_read_has_the_promised_shape(
             response = client.get(address(path))
             assert response.status_code == 200
             promised(document, "get", path, 200).validate(response.json())
+
+
+def test_reasons_have_the_promised_shape(client: APIClient, document: dict[str, Any]) -> None:
+    Anomaly.objects.filter(anomaly_id__lt="T-003").update(detected_at=None)
+    anomaly = AnomalyFactory.create(description=TEXTS[0])
+    assert client.post("/api/v1/predictions/suggest/").json()["suggested"] == 1
+    (prediction,) = anomaly.predictions.all()
+    body = client.get(f"/api/v1/predictions/{prediction.pk}/reasons/").json()
+    path = "/api/v1/predictions/{id}/reasons/"
+    promised(document, "get", path, 200).validate(body)
+    assert len(body["similar_anomalies"]) == 5
+    stranger = client.post("/predict?explain=true", RECORD, format="json").json()
+    for answer in (stranger, stranger | {"similar_anomalies": None}):
+        promised(document, "post", "/predict", 200).validate(answer)
+    listed = client.post("/predict?explain=true", [RECORD], format="json").json()
+    promised(document, "post", "/predict", 200).validate(listed)
+    assert stranger["similar_anomalies"] == listed["results"][0]["similar_anomalies"]
+    promised(document, "get", path, 404).validate(client.get(path.format(id=999_999)).json())
 
 
 def test_what_is_answered_to_a_post_has_the_promised_shape(

@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,7 +16,7 @@ from rest_framework.authtoken.models import Token
 
 from predictions import predictor
 from predictions.wording import DESCRIPTIONS
-from tests.factories import UserFactory
+from tests.factories import ApprovedFactory, UserFactory, user_with
 from tests.predictions.published import REPORTS, activate, publish_version
 from training import artifacts, frames
 from training.ml.records import TARGETS
@@ -24,13 +25,16 @@ from training.models import Anomaly, ModelVersion
 LEAK = {"anomaly_id": "A-1", "description": "fuite vapeur", "equipment_id": "eq-1", "equipment_name": "Vanne"}
 SHAKE = {"anomaly_id": "A-2", "description": "vibration palier", "equipment_id": "eq-2"}
 NO_MODEL = "No model is active: train one with POST /train, then activate it with POST /train/reload."
+VIEW = "training.view_anomaly"
 ROUTES = ["/predict", "/health", "/models/info", "/models/metrics"]
 
 pytestmark = pytest.mark.django_db
 
 
-def predict(client: Client, payload: object, **headers: str) -> tuple[int, Any]:
-    response = client.post("/predict", json.dumps(payload), content_type="application/json", headers=headers)
+def predict(client: Client, payload: object, query: str = "", **headers: str) -> tuple[int, Any]:
+    response = client.post(
+        f"/predict{query}", json.dumps(payload), content_type="application/json", headers=headers
+    )
     return response.status_code, response.json()
 
 
@@ -100,6 +104,72 @@ def test_one_object_is_answered_field_by_field(client: Client, version: ModelVer
         "model_version": version.pk,
         "status": "success",
     }
+
+
+def test_reasons_come_on_request_and_change_nothing_else(client: Client, version: ModelVersion) -> None:
+    plain = predict(client, LEAK)[1]
+    assert predict(client, LEAK, query="?explain=false")[1].keys() == plain.keys()
+    status, body = predict(client, LEAK, query="?explain=true")
+    assert status == 200
+    assert body.pop("similar_anomalies") == []
+    for aspect in body["predictions"].values():
+        explanation = aspect.pop("explanation")
+        assert list(explanation) == ["base", "expected", "contributions"]
+        total = explanation["base"] + sum(found["value"] for found in explanation["contributions"])
+        assert total == pytest.approx(explanation["expected"], abs=1e-9)
+        assert round(total, 4) == aspect["expected"]
+    assert {**body, "processing_time_seconds": 0} == {**plain, "processing_time_seconds": 0}
+
+
+def test_each_of_a_list_has_its_own_reasons(client: Client, version: ModelVersion) -> None:
+    status, body = predict(client, [LEAK, SHAKE], query="?explain=true")
+    assert status == 200
+    alone = [predict(client, record, query="?explain=true")[1] for record in (LEAK, SHAKE)]
+    for result, single in zip(body["results"], alone, strict=True):
+        assert {**result, "processing_time_seconds": 0} == {**single, "processing_time_seconds": 0}
+
+
+def test_reasons_are_given_for_a_hundred(client: Client, version: ModelVersion) -> None:
+    assert predict(client, [LEAK] * 100, query="?explain=true")[0] == 200
+    assert predict(client, [LEAK] * 101, query="?explain=true") == (
+        400,
+        {
+            "error": "Bad Request",
+            "message": "Data validation failed",
+            "validation_errors": ["Reasons are given for up to 100 anomalies, got 101"],
+        },
+    )
+
+
+@pytest.mark.parametrize("value", ["", "1", "True", "\0", "x" * 2_000])
+def test_explain_is_true_or_false(client: Client, version: ModelVersion, value: str) -> None:
+    status, body = predict(client, LEAK, query=f"?explain={quote(value)}")
+    assert (status, body["error"]) == (400, "Bad Request")
+    assert body["message"].startswith("explain must be true or false, got ")
+    assert len(body["message"]) < 200
+
+
+def similar(response: tuple[int, Any]) -> list[str] | None:
+    status, body = response
+    assert status == 200
+    found = body["similar_anomalies"]
+    return None if found is None else [anomaly["anomaly_id"] for anomaly in found]
+
+
+def test_who_may_see_anomalies_sees_similar_ones(
+    client: Client, version: ModelVersion, settings: Settings
+) -> None:
+    ApprovedFactory.create(anomaly_id="fuite vapeur-4", description="fuite vapeur n4")
+    settings.ANONYMOUS_READ, settings.OPEN_DEVELOPMENT_MODE = True, False
+    ask = "?explain=true"
+    assert similar(predict(client, LEAK, query=ask)) is None
+    for permission, expected in (("predictions.view_prediction", None), (VIEW, ["fuite vapeur-4"])):
+        token = Token.objects.create(user=user_with(permission))
+        found = similar(predict(client, LEAK, query=ask, authorization=f"Token {token.key}"))
+        assert found == expected
+    settings.OPEN_DEVELOPMENT_MODE = True
+    assert similar(predict(client, LEAK, query=ask)) == ["fuite vapeur-4"]
+    assert similar(predict(client, LEAK, query=ask, **{"x-forwarded-for": "10.1.2.3"})) is None
 
 
 def test_scores_are_whole_numbers_and_distributions_are_probabilities(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -174,7 +175,83 @@ def test_after_a_new_version_pending_anomalies_want_its_suggestions(
     assert reviewer.post(SUGGEST).json() == {"model_version": newer.pk, "suggested": 1, "remaining": 0}
 
 
-ROUTES = [("get", LIST), ("get", f"{LIST}1/"), ("post", SUGGEST)]
+def test_reasons_field_by_field(client_of: ClientOf, version: ModelVersion) -> None:
+    learned = ApprovedFactory.create(
+        anomaly_id="fuite vapeur-4",
+        description="fuite vapeur n4",
+        detected_at=datetime(2026, 1, 5, 6, 30, tzinfo=UTC),
+    )
+    suggest(anomalies=[AnomalyFactory.create(description="fuite vapeur n4", equipment_name="Vanne")])
+    stored = Prediction.objects.get()
+    client = client_of("predictions.view_prediction", "training.view_anomaly")
+    response = client.get(f"{LIST}{stored.pk}/reasons/")
+    assert response.status_code == 200
+    body = response.json()
+    assert list(body) == ["reasons", "similar_anomalies"]
+    assert list(body["reasons"]) == list(TARGETS)
+    for target, explanation in body["reasons"].items():
+        values = [found["value"] for found in explanation["contributions"]]
+        assert explanation["base"] + sum(values) == pytest.approx(explanation["expected"], abs=1e-9)
+        shares = stored.distributions[target]
+        assert explanation["expected"] == pytest.approx(
+            sum(score * share for score, share in enumerate(shares, start=1)), abs=0.001
+        )
+        assert {frozenset(found) for found in explanation["contributions"]} == {
+            frozenset({"kind", "text", "value", "usual"})
+        }
+    (similar,) = body["similar_anomalies"]
+    similarity = similar.pop("similarity")
+    assert 0.9 < similarity <= 1
+    assert similar == {
+        "id": learned.pk,
+        "anomaly_id": "fuite vapeur-4",
+        "description": "fuite vapeur n4",
+        "equipment_id": "eq-1",
+        "equipment_name": "Vanne de purge",
+        "detected_at": "2026-01-05T06:30:00Z",
+        "availability_score": 2.0,
+        "fiability_score": 1.0,
+        "process_safety_score": 3.0,
+    }
+
+
+def test_reasons_that_cannot_be_given(client_of: ClientOf, version: ModelVersion) -> None:
+    client = client_of("predictions.view_prediction", "training.view_anomaly")
+    assert client.get(f"{LIST}1/reasons/").status_code == 404
+    older = prediction(VersionFactory.create())
+    changed = prediction(version)
+    for stored, begin in ((older, "Version "), (changed, "The report has changed ")):
+        response = client.get(f"{LIST}{stored.pk}/reasons/")
+        assert response.status_code == 409
+        assert response.json()["success"] is False
+        assert response.json()["error"].startswith(begin)
+
+
+@pytest.mark.parametrize("held", ["predictions.view_prediction", "training.view_anomaly"])
+def test_reasons_need_both_permissions(client_of: ClientOf, version: ModelVersion, held: str) -> None:
+    suggest(anomalies=[AnomalyFactory.create(description="fuite vapeur")])
+    response = client_of(held).get(f"{LIST}{Prediction.objects.get().pk}/reasons/")
+    assert response.status_code == 403
+    (missing,) = {"predictions.view_prediction", "training.view_anomaly"} - {held}
+    assert response.json() == {"success": False, "error": f"This needs the permission {missing}."}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_reasons_cost_a_fixed_number_of_queries(
+    client_of: ClientOf, version: ModelVersion, django_assert_num_queries: DjangoAssertNumQueries, count: int
+) -> None:
+    for n in range(count):
+        ApprovedFactory.create(anomaly_id=f"fuite vapeur-{n}", description=f"fuite vapeur n{n}")
+    suggest(anomalies=[AnomalyFactory.create(description="fuite vapeur")])
+    route = f"{LIST}{Prediction.objects.get().pk}/reasons/"
+    client = client_of("predictions.view_prediction", "training.view_anomaly")
+    client.get(route)
+    # The token, two for the permissions, the prediction, the active version, the similar anomalies.
+    with django_assert_num_queries(6):
+        assert len(client.get(route).json()["similar_anomalies"]) == count
+
+
+ROUTES = [("get", LIST), ("get", f"{LIST}1/"), ("get", f"{LIST}1/reasons/"), ("post", SUGGEST)]
 
 
 @pytest.mark.parametrize(("method", "route"), ROUTES)
