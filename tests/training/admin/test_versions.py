@@ -133,6 +133,14 @@ def test_the_figures_stand_side_by_side_and_the_rest_is_folded() -> None:
         f"{dummy['mae']:.3f}",
         f"{dummy['mae']:.3f}",
     ]
+    words = [str(row["word"]).replace("\xa0", " ") for row in figures["targets"][0]["deciding"]]
+    assert words == [
+        "MAE",
+        "recall ≥ 4",
+        "precision ≥ 4",
+        "recall, needs attention",
+        "precision, needs attention",
+    ]
     assert figures["targets"][0]["confusion"] == availability["confusion_matrix"]
     html = response.content.decode()
     assert html.count("<details>") == 3

@@ -234,13 +234,3 @@ def test_what_is_stated_and_what_is_usual() -> None:
     assert ("system", "eq-2", True) in unknown
     unseen = kinds(one(scorer(), equipment_id="unseen", section="", system=""))
     assert {kind for kind, _, _ in unseen} == {"description", "equipment_name"}
-
-
-def test_the_opening_word_belongs_to_the_first_word() -> None:
-    first, later = one(scorer(), description="Bruit anormal"), one(scorer(), description="Anormal bruit")
-    words = scorer().features_.vocabularies_["opening"]
-    assert "bruit" in words
-    assert "anormal" not in words
-    assert {text for kind, text, _ in kinds(first) if kind == "description"} == {"Bruit", "anormal"}
-    assert {text for kind, text, _ in kinds(later) if kind == "description"} == {"Anormal", "bruit"}
-    assert first.expected != later.expected
