@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
-
 from predictions.models import Prediction
 from predictions.predictor import LoadedModel
-from predictions.services import DECIMALS, stated, serving_model
+from predictions.services import DECIMALS, serving_model, stated
 from predictions.validation import Report
 from training.errors import InvalidRecordsError, NotAllowedNowError
 from training.frames import anomalies_frame
@@ -21,6 +19,7 @@ from training.models import Anomaly
 
 if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
     from training.ml.explain import Explanation
+    from training.ml.features import Reports
 
 LIMIT = 100  # reports at a time: each costs some milliseconds
 SIMILAR = 5
@@ -82,21 +81,21 @@ def _expected(distribution: Sequence[float]) -> float:
 
 
 def _reasons(
-    frame: pd.DataFrame, model: LoadedModel, own_ids: Sequence[str], *, with_similar: bool
+    reports: "Reports", model: LoadedModel, own_ids: Sequence[str], *, with_similar: bool
 ) -> list[Reasons]:
     from training.ml.explain import explain  # noqa: PLC0415  # scikit-learn: as above
 
-    explained = explain(model.scorer, frame)
-    similar = _similar(frame, model, own_ids) if with_similar else [None] * len(frame)
+    explained = explain(model.scorer, reports)
+    similar = _similar(reports, model, own_ids) if with_similar else [None] * len(own_ids)
     return [Reasons(explanations=why, similar=who) for why, who in zip(explained, similar, strict=True)]
 
 
-def _similar(frame: pd.DataFrame, model: LoadedModel, own_ids: Sequence[str]) -> list[list[SimilarAnomaly]]:
+def _similar(reports: "Reports", model: LoadedModel, own_ids: Sequence[str]) -> list[list[SimilarAnomaly]]:
     """The approved anomalies that are most like each report, as experts score them today; one query."""
     from training.ml.features import count_reports  # noqa: PLC0415  # scikit-learn: as above
     from training.ml.neighbours import vectors_of  # noqa: PLC0415  # as above
 
-    vectors = vectors_of(model.scorer.features_, count_reports(frame))
+    vectors = vectors_of(model.scorer.features_, count_reports(reports))
     nearest = model.neighbours.nearest(vectors, CANDIDATES)
     ids = {neighbour.anomaly_id for found in nearest for neighbour in found}
     approved = Anomaly.objects.approved().in_bulk(list(ids), field_name="anomaly_id")

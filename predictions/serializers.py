@@ -4,13 +4,12 @@ from typing import Any
 
 from rest_framework import serializers
 
+from predictions.services import STATED
 from training.ml.records import SCORE_COLUMNS, TARGETS
-
-KINDS = ["description", "equipment_name", "equipment_id", "section", "system"]
 
 
 class ContributionSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(KINDS, help_text="The field that it stands in.")
+    kind = serializers.ChoiceField(STATED, help_text="The field that it stands in.")
     text = serializers.CharField(help_text="A word, or the whole value, as the report has it.")
     value = serializers.FloatField(help_text="Points of the expected score that it adds, or takes.")
     usual = serializers.BooleanField(

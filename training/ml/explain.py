@@ -20,13 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
 
-from training.ml.features import count_reports
-from training.ml.makers import Maker, Makers, makers_of
+from training.ml.features import Reports, count_reports
+from training.ml.makers import FIELDS, Maker, Makers, makers_of
 from training.ml.ordinal import SCORES, Floats, OrdinalClassifier
 from training.ml.scorer import AnomalyScorer
 
@@ -67,16 +66,17 @@ class Explanation:
     contributions: list[Contribution]
 
 
-def explain(scorer: AnomalyScorer, X: pd.DataFrame) -> list[dict[str, Explanation]]:
-    """Of each report of the frame, by target: why `scorer.predict` expects what it does.
+def explain(scorer: AnomalyScorer, X: Reports) -> list[dict[str, Explanation]]:
+    """Of each report, by target: why `scorer.predict` expects what it does.
 
     A few milliseconds a report.
     """
     matrix = scorer.features_.transform(count_reports(X))
     explained = []
-    for row, report in enumerate(X.to_dict("records")):
+    for row, texts in enumerate(zip(*(X[field] for field in FIELDS), strict=True)):
         span = slice(matrix.indptr[row], matrix.indptr[row + 1])
         columns, values = matrix.indices[span], matrix.data[span]
+        report = dict(zip(FIELDS, texts, strict=True))
         makers, shares = _shares(columns, makers_of(scorer.features_, columns, report))
         explained.append(
             {

@@ -4,13 +4,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import strip_accents_unicode
 
 from training.ml.features import ReportFeatures, crossed_name, split_pieces, split_words
+from training.ml.records import TEXT_COLUMNS
+
+FIELDS = TEXT_COLUMNS[1:]  # of which a report's features are made
 
 _NOT_WORD = re.compile(r"\W+")
 _AROUND = " .,;:!?()[]{}<>\"'«»“”…"
@@ -34,7 +37,7 @@ Makers: TypeAlias = dict[int, list[Together]]
 _Words: TypeAlias = Sequence[tuple[str, Maker]]
 
 
-def makers_of(features: ReportFeatures, columns: NDArray[np.int32], report: Mapping[Any, str]) -> Makers:
+def makers_of(features: ReportFeatures, columns: NDArray[np.int32], report: Mapping[str, str]) -> Makers:
     """Of each of the `columns` that the report has in the matrix of `features`; none is left out."""
     said = _spaced("description", report["description"])
     words, names = _words_in(said), _words_in(_spaced("equipment_name", report["equipment_name"]))

@@ -119,7 +119,7 @@ def test_without_twin(directory: Path, scorer: AnomalyScorer, neighbours: Neighb
 
 @READERS
 @pytest.mark.parametrize(
-    ("fact", "value"), [("format", 1), ("format", 2), ("scikit-learn", "1.0"), ("targets", ["availability"])]
+    ("fact", "value"), [("format", 1), ("format", 3), ("scikit-learn", "1.0"), ("targets", ["availability"])]
 )
 def test_other_facts_are_refused_before_unpickling(
     directory: Path, facts: dict[str, Any], *, read: Read, name: str, fact: str, value: object
