@@ -27,12 +27,12 @@ def test_waiting_without_a_request() -> None:
 
 
 def test_a_command_gets_a_group_of_its_own() -> None:
-    process = spawn_command("run_training", stdin=subprocess.PIPE)
-    try:
-        assert os.getpgid(process.pid) == process.pid
-    finally:
-        kill_group(process)
-    assert process.wait() == -signal.SIGKILL
+    with spawn_command("run_training", stdin=subprocess.PIPE) as process:
+        try:
+            assert os.getpgid(process.pid) == process.pid
+        finally:
+            kill_group(process)
+        assert process.wait() == -signal.SIGKILL
     kill_group(process)  # gone: nothing to do
 
 

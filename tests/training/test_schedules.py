@@ -184,7 +184,7 @@ class TestStartScheduledSession:
 
 def test_the_task_supervises_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
     supervised: list[int] = []
-    monkeypatch.setattr(tasks, "supervise", supervised.append)
+    monkeypatch.setattr(tasks, "supervise", lambda session_id, **_: supervised.append(session_id))
     tasks.train_on_schedule()
     assert supervised == []
     ApprovedFactory.create_batch(10)

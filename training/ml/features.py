@@ -35,7 +35,7 @@ _pieces = CountVectorizer(strip_accents="unicode", analyzer="char_wb", ngram_ran
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TermCounts:
-    """How often each term stands in each row: `matrix` is CSR (rows, terms), the terms in any order."""
+    """How often each term stands in each row: `matrix` is CSR (rows, terms), float32, terms in any order."""
 
     terms: list[str]
     matrix: csr_array
@@ -69,7 +69,8 @@ def count_terms(texts: Iterable[str], analyse: Callable[[str], Iterable[str]]) -
         columns.extend([numbers.setdefault(term, len(numbers)) for term in analyse(text)])
         starts.append(len(columns))
     shape = (len(starts) - 1, len(numbers))
-    matrix = csr_array((np.ones(len(columns)), np.asarray(columns), np.asarray(starts)), shape=shape)
+    ones = np.ones(len(columns), dtype=np.float32)
+    matrix = csr_array((ones, np.asarray(columns), np.asarray(starts)), shape=shape)
     matrix.sum_duplicates()
     return TermCounts(terms=list(numbers), matrix=matrix)
 
@@ -194,7 +195,7 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
     def fit_transform(self, X: Counts, y: None = None) -> csr_array:
         """Fit, and the matrix to learn from: in it some sections and systems are hidden (`UsualContext`).
 
-        `transform` of the same reports hides nothing.
+        `transform` of the same reports hides nothing. Single precision: a million reports take gigabytes.
         """
         chosen = {name: _frequent_terms(X[name], min_df=block.min_df) for name, block in BLOCKS.items()}
         self.vocabularies_ = {name: vocabulary for name, vocabulary in chosen.items() if vocabulary}
@@ -208,7 +209,7 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         self.idf_ = {name: _smooth_idf(aligned[name]) for name in aligned if BLOCKS[name].tfidf}
         crossed = self._cross(aligned)
         self.idf_ |= {name: _smooth_idf(counts) for name, counts in crossed.items()}
-        return self._assemble(aligned | crossed)
+        return self._assemble(aligned | crossed, dtype=np.float32)
 
     def transform(self, X: Counts) -> csr_array:
         """The feature matrix.
@@ -251,8 +252,9 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
             for name, crossing in self.crossings_.items()
         }
 
-    def _assemble(self, blocks: Mapping[str, csr_array]) -> csr_array:
-        matrix = csr_array(hstack([self._weighed(*item) for item in blocks.items()], format="csr"))
+    def _assemble(self, blocks: Mapping[str, csr_array], *, dtype: type = np.float64) -> csr_array:
+        weighed = [self._weighed(*item) for item in blocks.items()]
+        matrix = csr_array(hstack(weighed, format="csr", dtype=dtype))
         matrix.sum_duplicates()
         return matrix
 
@@ -294,7 +296,8 @@ def _align(counts: TermCounts, vocabulary: Mapping[str, int]) -> csr_array:
     known = columns >= 0
     starts = np.concatenate(([0], np.cumsum(known)), dtype=np.int32)[matrix.indptr]
     aligned = csr_array(
-        (matrix.data[known], columns[known], starts), shape=(matrix.shape[0], len(vocabulary))
+        (matrix.data[known].astype(np.float64), columns[known], starts),
+        shape=(matrix.shape[0], len(vocabulary)),
     )
     aligned.sort_indices()
     return aligned

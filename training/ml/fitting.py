@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from training.ml.errors import NothingToLearnError
 from training.ml.evaluate import (
     Metrics,
     Split,
@@ -14,7 +15,7 @@ from training.ml.evaluate import (
     measure_suggestions,
     suggest,
 )
-from training.ml.features import Counts, count_reports, take_rows
+from training.ml.features import Counts, ReportFeatures, count_reports, take_rows
 from training.ml.neighbours import NeighbourIndex, index_records
 from training.ml.progress import OnProgress, Steps
 from training.ml.records import TARGETS
@@ -48,20 +49,27 @@ def fit_and_measure(
 
     The reports are tokenised once. Raises NothingToLearnError when the frame is empty.
     """
+    if frame.empty:
+        raise NothingToLearnError("There is no approved anomaly to learn from.")
     split = hold_out(frame)
     steps = Steps(1 + len(TARGETS) * (2 if len(split.test) else 1), on_progress)
     counts = count_reports(frame)
     steps.step("reports counted")
     twin = _fit_twin(frame, counts, split, steps) if len(split.test) else None
-    scorer = AnomalyScorer().fit_counts(
-        counts, frame, on_fitted=lambda target: steps.step(f"{target}: fitted to every record")
+    metrics = _held_out_metrics(frame, counts, split, twin)
+    features = ReportFeatures()
+    matrix = features.fit_transform(counts)
+    neighbours = index_records(features, counts, frame)
+    del counts  # of a million reports: more than a gigabyte
+    scorer = AnomalyScorer().fit_matrix(
+        features, matrix, frame, on_fitted=lambda target: steps.step(f"{target}: fitted to every record")
     )
     held_out = frame.iloc[split.test]
     return TrainedModel(
         scorer=scorer,
         twin=twin,
-        neighbours=index_records(scorer.features_, counts, frame),
-        metrics=_held_out_metrics(frame, counts, split, twin),
+        neighbours=neighbours,
+        metrics=metrics,
         champion_metrics=(
             measure_suggestions(champion_twin.predict(held_out), held_out)
             if champion_twin is not None and len(held_out)

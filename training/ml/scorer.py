@@ -91,8 +91,19 @@ class AnomalyScorer(BaseEstimator):
         """`fit` with the frame's terms already counted; `on_fitted(target)` after each target."""
         if frame.empty:
             raise NothingToLearnError("There is no approved anomaly to learn from.")
-        self.features_ = ReportFeatures()
-        matrix = self.features_.fit_transform(counts)
+        features = ReportFeatures()
+        return self.fit_matrix(features, features.fit_transform(counts), frame, on_fitted=on_fitted)
+
+    def fit_matrix(
+        self,
+        features: ReportFeatures,
+        matrix: csr_array,
+        frame: pd.DataFrame,
+        *,
+        on_fitted: Callable[[str], None] | None = None,
+    ) -> Self:
+        """`fit` with the matrix that the features were fitted to."""
+        self.features_ = features
         self.classifiers_ = {}
         for target in TARGETS:
             scores = frame[f"{target}_score"].to_numpy(dtype=np.float64)
