@@ -140,17 +140,24 @@ def suggest(distributions: Distributions) -> dict[str, Suggestion]:
     return {target: Suggestion.of(distribution) for target, distribution in distributions.items()}
 
 
-def _evaluate_grouped(frame: pd.DataFrame, *, folds: int, on_progress: OnProgress | None) -> dict[str, Any]:
+def grouped_splits(frame: pd.DataFrame, *, folds: int) -> list[Split]:
+    """Every row is held out once, the same normalised text never on both sides: scikit-learn's GroupKFold.
+
+    Raises EvaluationError when there are fewer texts than folds.
+    """
     groups = text_groups(frame)
     if folds < 2:
         raise EvaluationError("At least two folds are needed.")
     if groups.nunique() < folds:
         raise EvaluationError(f"{folds} folds need as many different texts; there are {groups.nunique()}.")
-    splits = [
+    return [
         Split(label=f"fold {number}", train=train, test=test)
         for number, (train, test) in enumerate(GroupKFold(folds).split(frame, groups=groups), start=1)
     ]
-    measured, _ = _measure_splits(frame, splits, on_progress)
+
+
+def _evaluate_grouped(frame: pd.DataFrame, *, folds: int, on_progress: OnProgress | None) -> dict[str, Any]:
+    measured, _ = _measure_splits(frame, grouped_splits(frame, folds=folds), on_progress)
     return {"folds": folds} | measured
 
 
@@ -220,7 +227,7 @@ def _measure_splits(
     steps.step("reports counted")
     model, dummy, periods = [], [], []
     for split in splits:
-        suggestions = _suggest_held_out(frame, counts, split, steps)
+        suggestions = suggest_held_out(frame, counts, split, steps)
         model.append({target: suggestion.distribution for target, suggestion in suggestions.items()})
         dummy.append(dummy_distributions(frame.iloc[split.train], rows=len(split.test)))
         periods.append(_period(split, measure_suggestions(suggestions, frame.iloc[split.test])))
@@ -232,9 +239,10 @@ def _measure_splits(
     }, periods
 
 
-def _suggest_held_out(
+def suggest_held_out(
     frame: pd.DataFrame, counts: Counts, split: Split, steps: Steps
 ) -> dict[str, Suggestion]:
+    """What a model of the split's training rows says of its held-out ones; a step for each target."""
     scorer = AnomalyScorer().fit_counts(
         take_rows(counts, split.train),
         frame.iloc[split.train],
