@@ -10,7 +10,7 @@ LAYERS = [
     {"ml", "errors", "processes", "launcher"},
     {"models", "criticality"},
     {"rules", "datafiles", "frames", "artifacts", "sample"},
-    {"records", "validation", "review", "versions", "backups", "sessions", "importing"},
+    {"records", "validation", "review", "versions", "backups", "sessions", "importing", "label_quality"},
     {"runner", "supervisor", "schedules"},
     {"tasks"},
     {"admin", "api", "management", "checks", "apps"},

@@ -16,6 +16,11 @@ def approved_frame() -> pd.DataFrame:
     return _frame(list(_approved_rows()))
 
 
+def approved_frame_by_pk() -> pd.DataFrame:
+    """The same, each row under its anomaly's primary key."""
+    return _keyed_frame(list(_approved_rows()))
+
+
 def iter_approved(
     chunk_size: int = 20_000, *, before: TrainingSession | None = None
 ) -> Iterator[pd.DataFrame]:
@@ -62,7 +67,11 @@ def _earlier_rows(session: TrainingSession) -> "dict[int, tuple[Any, ...] | None
 
 
 def _frame(rows: "list[tuple[Any, ...]]") -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["pk", *COLUMNS]).drop(columns="pk")
+    return _keyed_frame(rows).reset_index(drop=True)
+
+
+def _keyed_frame(rows: "list[tuple[Any, ...]]") -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["pk", *COLUMNS]).set_index("pk")
     frame["detected_at"] = (
         pd.to_datetime(frame["detected_at"], utc=True).dt.tz_localize(None).astype("datetime64[us]")
     )

@@ -1,5 +1,14 @@
 """The admin: each page parses, calls the same function as the API, and says what happened."""
 
-from training.admin import anomalies, backups, people, queue, schedule, sessions, versions
+from training.admin import anomalies, backups, label_findings, people, queue, schedule, sessions, versions
 
-__all__ = ["anomalies", "backups", "people", "queue", "schedule", "sessions", "versions"]
+__all__ = [
+    "anomalies",
+    "backups",
+    "label_findings",
+    "people",
+    "queue",
+    "schedule",
+    "sessions",
+    "versions",
+]

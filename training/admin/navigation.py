@@ -24,6 +24,7 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
                 "predictions_prediction_changelist",
                 "predictions.view_prediction",
             ),
+            (_("Doubtful labels"), "rule", "training_labelfinding_changelist", "training.view_anomaly"),
         ],
     ),
     (

@@ -2,8 +2,16 @@
 
 from training.models.anomaly import Anomaly
 from training.models.backup import Backup
-from training.models.quality import QualityReport
+from training.models.quality import LabelFinding, QualityReport
 from training.models.session import TrainingSession
 from training.models.version import Activation, ModelVersion
 
-__all__ = ["Activation", "Anomaly", "Backup", "ModelVersion", "QualityReport", "TrainingSession"]
+__all__ = [
+    "Activation",
+    "Anomaly",
+    "Backup",
+    "LabelFinding",
+    "ModelVersion",
+    "QualityReport",
+    "TrainingSession",
+]

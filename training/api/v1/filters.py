@@ -13,7 +13,7 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from training.models import Anomaly, Backup, ModelVersion, TrainingSession
+from training.models import Anomaly, Backup, LabelFinding, ModelVersion, QualityReport, TrainingSession
 from training.rules import text_problems
 
 MAX_SEARCH = 200  # characters
@@ -106,6 +106,29 @@ class BackupFilter(StoredFilter):
     class Meta:
         model = Backup
         fields = ["model_version"]
+
+
+class QualityReportFilter(django_filters.FilterSet):
+    kind = django_filters.MultipleChoiceFilter(choices=QualityReport.Kind.choices)
+    created_after = since("created_at")
+    created_before = until("created_at")
+
+    class Meta:
+        model = QualityReport
+        fields: list[str] = []
+
+
+class LabelFindingFilter(django_filters.FilterSet):
+    kind = django_filters.MultipleChoiceFilter(choices=LabelFinding.Kind.choices)
+    target = django_filters.MultipleChoiceFilter(choices=LabelFinding.Target.choices)
+    anomaly_id = django_filters.CharFilter(
+        "anomaly__anomaly_id", label="The reporting system's own identifier."
+    )
+    suspicion_min = NumberFilter("suspicion", lookup_expr="gte", label="0 to 1")
+
+    class Meta:
+        model = LabelFinding
+        fields = ["anomaly"]
 
 
 class BoundedSearchFilter(SearchFilter):

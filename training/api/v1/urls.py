@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from training.api.v1.anomalies import AnomalyViewSet
 from training.api.v1.backups import BackupViewSet
 from training.api.v1.explorer import ExplorerView, SchemaView
+from training.api.v1.quality import LabelFindingViewSet, QualityReportViewSet
 from training.api.v1.sessions import SessionViewSet
 from training.api.v1.versions import VersionViewSet
 
@@ -16,6 +17,8 @@ router.register("anomalies", AnomalyViewSet, "anomaly")
 router.register("training-sessions", SessionViewSet, "session")
 router.register("model-versions", VersionViewSet, "version")
 router.register("backups", BackupViewSet, "backup")
+router.register("quality-reports", QualityReportViewSet, "quality")
+router.register("label-findings", LabelFindingViewSet, "finding")
 
 urlpatterns = [
     path("schema/", SchemaView.as_view(), name="schema"),
