@@ -27,14 +27,15 @@ from training.ml.records import TARGETS, text_groups
 from training.ml.scorer import Suggestion
 
 FOLDS = 5
+LEAST = 50  # rows: a model of fewer knows no probabilities of a few per cent
 # Listed below this probability. What that lists in clean data: `expected_by_chance`.
 IMPLAUSIBLE_BELOW = 0.05
 
 
 def folds_of(frame: pd.DataFrame) -> int:
-    """How many models will judge the rows; 0 when there are not two texts to learn from and to judge."""
+    """How many models will judge the rows; 0 when there are too few rows, or all have one text."""
     folds = min(FOLDS, text_groups(frame).nunique())
-    return folds if folds > 1 else 0
+    return folds if folds > 1 and len(frame) >= LEAST else 0
 
 
 def find_implausible(frame: pd.DataFrame, counts: Counts, *, folds: int, limit: int, steps: Steps) -> Found:

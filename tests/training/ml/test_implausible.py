@@ -105,11 +105,11 @@ def test_a_fractional_score_lies_between_its_neighbours(
     assert margin_of(distribution, np.array([score])) == pytest.approx([margin])
 
 
-@pytest.mark.parametrize("frame", [frame_of(), frame_of(row()), frame_of(row(), row(anomaly_id="A-2"))])
-def test_one_text_judges_nothing(frame: pd.DataFrame) -> None:
+@pytest.mark.parametrize("frame", [frame_of(), frame_of(row()), frame_of(*[row()] * 60), reports()[:49]])
+def test_few_reports_or_one_text_judge_nothing(frame: pd.DataFrame) -> None:
     assert found_in(frame) == Found(count=0, findings=[], facts={"folds": 0})
 
 
 def test_two_texts_judge_each_other() -> None:
-    found = found_in(frame_of(row(), row(description="bruit")))
+    found = found_in(frame_of(*[row(), row(description="bruit")] * 25))
     assert (found.count, found.facts["folds"]) == (0, 2)
