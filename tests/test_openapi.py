@@ -15,10 +15,11 @@ from rest_framework.test import APIClient
 from tests.factories import AnomalyFactory, ApprovedFactory, SessionFactory, UserFactory
 from tests.trained import TEXTS, approved_records, trained_version
 from training import backups, frames, review
+from training.label_quality import report_label_quality
 from training.ml.evaluate import measure
 from training.ml.records import SCORE_COLUMNS
 from training.ml.scorer import AnomalyScorer
-from training.models import Anomaly, Backup, ModelVersion
+from training.models import Anomaly, Backup, LabelFinding, ModelVersion
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
@@ -92,6 +93,18 @@ def measured() -> dict[str, Any]:
     return {"protocol": "grouped_holdout", "rows": len(frame), **figures}
 
 
+def doubtful_labels() -> None:
+    """One finding of each kind."""
+    for number in range(60):
+        text, score = ("fuite vapeur", 5) if number % 2 else ("bruit palier", 1)
+        ApprovedFactory.create(description=f"{text} {number}", process_safety_score=score)
+    ApprovedFactory.create(description="fuite vapeur ici", process_safety_score=1)
+    ApprovedFactory.create(description="Bruit palier 0", process_safety_score=1)
+    ApprovedFactory.create(description="fuite vapeur 1", process_safety_score=5, fiability_score=3)
+    report_label_quality()
+    assert set(LabelFinding.objects.values_list("kind", flat=True)) == set(LabelFinding.Kind.values)
+
+
 @pytest.fixture
 def client() -> APIClient:
     """One of everything: a version that serves, its session, a backup, a reviewed anomaly."""
@@ -100,6 +113,7 @@ def client() -> APIClient:
     SessionFactory.create(status="succeeded", model_version=version)
     SessionFactory.create(status="failed", reason="x")
     backups.create_backup(kind=Backup.Kind.MANUAL)
+    doubtful_labels()
     anomaly = ApprovedFactory.create()
     review.reject(anomalies=[anomaly], user=UserFactory.create(), reason="a duplicate")
     client = APIClient()
@@ -119,6 +133,8 @@ GETS = [
     "/api/v1/backups/{name}/",
     "/api/v1/backups/{name}/preview/",
     "/api/v1/predictions/",
+    "/api/v1/quality-reports/",
+    "/api/v1/label-findings/",
     "/train/status",
     "/train/backups",
     "/health",

@@ -5,7 +5,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from tests.factories import AnomalyFactory, ApprovedFactory, report
-from training.frames import approved_frame, fingerprint, iter_approved
+from training.frames import approved_frame, approved_frame_by_pk, fingerprint, iter_approved
 from training.ml.records import COLUMNS
 from training.models import Anomaly, TrainingSession
 from training.records import ScoredReport, store_records
@@ -22,6 +22,14 @@ def test_only_approved_anomalies_are_learnt_from() -> None:
     assert list(frame.columns) == list(COLUMNS)
     assert frame["anomaly_id"].tolist() == ["B", "A"]
     assert frame["process_safety_score"].tolist() == [3.0, 3.0]
+
+
+def test_rows_may_be_found_by_primary_key() -> None:
+    AnomalyFactory.create()
+    anomalies = [ApprovedFactory.create() for _ in range(2)]
+    keyed = approved_frame_by_pk()
+    assert keyed.index.tolist() == [anomaly.pk for anomaly in anomalies]
+    assert_frame_equal(keyed.reset_index(drop=True), approved_frame())
 
 
 def test_an_empty_training_set_is_a_frame_too() -> None:

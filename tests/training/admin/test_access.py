@@ -23,7 +23,8 @@ from tests.factories import (
     VersionFactory,
 )
 from tests.training.admin.people import client_of, staff, superuser
-from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+from training.label_quality import report_label_quality
+from training.models import Activation, Anomaly, Backup, LabelFinding, ModelVersion, TrainingSession
 from training.schedules import ensure_schedule
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,7 @@ OURS: dict[type[Model], str] = {
     ModelVersion: "training.view_modelversion",
     Activation: "training.view_activation",
     Backup: "training.view_backup",
+    LabelFinding: "training.view_anomaly",
     Prediction: "predictions.view_prediction",
 }
 models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
@@ -49,7 +51,9 @@ def page(model: type[Model], name: str = "changelist", **kwargs: Any) -> str:
 @pytest.fixture
 def rows() -> dict[type[Model], Any]:
     """A row of each kind, as the address of its page names it."""
-    anomaly: Anomaly = ApprovedFactory.create()
+    anomaly: Anomaly = ApprovedFactory.create(description="fuite")
+    ApprovedFactory.create(description="fuite", fiability_score=4)
+    report_label_quality()
     version: ModelVersion = VersionFactory.create(is_active=True)
     user: User = UserFactory.create()
     Token.objects.create(user=user)
@@ -69,6 +73,7 @@ def rows() -> dict[type[Model], Any]:
             distributions={},
             confidence=0.5,
         ).pk,
+        LabelFinding: LabelFinding.objects.earliest("rank").pk,
         User: user.pk,
         Group: Group.objects.create(name="reviewers").pk,
         OrmQ: OrmQ.objects.get().pk,
@@ -89,6 +94,7 @@ def test_every_model_of_ours_and_of_the_queue_has_its_page() -> None:
         "training.Activation",
         "training.Anomaly",
         "training.Backup",
+        "training.LabelFinding",
         "training.ModelVersion",
         "training.TrainingSession",
     ]

@@ -40,7 +40,7 @@ records = st.fixed_dictionaries(
 )
 FILTERS = [
     "status", "source", "system", "anomaly_id", "criticality_min", "criticality_max", "detected_after",
-    "created_before", "search", "ordering", "page", "page_size",
+    "created_before", "kind", "target", "suspicion_min", "search", "ordering", "page", "page_size",
 ]  # fmt: skip
 
 
@@ -83,7 +83,17 @@ def test_reviews(verb: str, body: Any, superuser: APIClient) -> None:
 
 @fuzz
 @given(
-    resource=st.sampled_from(["anomalies", "training-sessions", "model-versions", "backups", "predictions"]),
+    resource=st.sampled_from(
+        [
+            "anomalies",
+            "training-sessions",
+            "model-versions",
+            "backups",
+            "predictions",
+            "quality-reports",
+            "label-findings",
+        ]
+    ),
     query=st.dictionaries(
         st.sampled_from(FILTERS),
         st.text(st.characters(exclude_categories=["Cs"])) | st.from_regex("[-+0-9_.eE]+"),

@@ -14,7 +14,8 @@ from tests.trained import approved_records, trained_version
 from tests.training.api.v1.conftest import ClientOf, granted
 from training import backups
 from training.api.v1 import urls
-from training.models import Anomaly, Backup, ModelVersion, TrainingSession
+from training.label_quality import report_label_quality
+from training.models import Anomaly, Backup, LabelFinding, ModelVersion, QualityReport, TrainingSession
 
 pytestmark = pytest.mark.django_db
 REPORT = {"anomaly_id": "N-1", "description": "bruit anormal", "equipment_id": "pump-1"}
@@ -50,6 +51,8 @@ RESOURCES: dict[str, tuple[str, Any, str]] = {
     "session": ("training-sessions", TrainingSession, "pk"),
     "version": ("model-versions", ModelVersion, "pk"),
     "backup": ("backups", Backup, "name"),
+    "quality": ("quality-reports", QualityReport, "pk"),
+    "finding": ("label-findings", LabelFinding, "pk"),
 }
 ROUTES = [
     Route("anomaly-list", "get", "training.view_anomaly", 200),
@@ -74,6 +77,10 @@ ROUTES = [
     Route("backup-verify", "post", "training.add_backup", 200, needs_files=True),
     Route("backup-preview", "get", "training.restore_backup", 200, needs_files=True),
     Route("backup-restore", "post", "training.restore_backup", 200, needs_files=True),
+    Route("quality-list", "get", "training.view_qualityreport", 200),
+    Route("quality-detail", "get", "training.view_qualityreport", 200),
+    Route("finding-list", "get", "training.view_anomaly", 200),
+    Route("finding-detail", "get", "training.view_anomaly", 200),
 ]
 OPEN = {"schema", "docs"}  # the description of the API, not its data
 every_route = pytest.mark.parametrize("route", ROUTES, ids=str)
@@ -81,7 +88,9 @@ every_route = pytest.mark.parametrize("route", ROUTES, ids=str)
 
 @pytest.fixture(autouse=True)
 def rows(db: None) -> None:
-    ApprovedFactory.create()
+    ApprovedFactory.create(description="fuite", fiability_score=4)
+    ApprovedFactory.create(description="fuite")
+    report_label_quality()
     SessionFactory.create(status="failed")
     VersionFactory.create()
     BackupFactory.create()
