@@ -106,6 +106,12 @@ class LabelFindingSerializer(serializers.ModelSerializer[LabelFinding]):
     other = ExaminedSerializer(
         read_only=True, allow_null=True, help_text="Which it is at odds with; null: a model judged it."
     )
+    target = serializers.ChoiceField(
+        LabelFinding.Target.choices,
+        allow_blank=True,
+        read_only=True,
+        help_text="The score in doubt; empty for near-duplicates.",
+    )
     evidence = EvidenceField(read_only=True)
 
     class Meta:
