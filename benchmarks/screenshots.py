@@ -27,6 +27,7 @@ PAGES = (
     "/admin/training/anomaly/1/history/",
     "/admin/training/anomaly/add/",
     "/admin/training/anomaly/export/",
+    "/admin/training/labelfinding/",
     "/admin/training/trainingsession/",
     "/admin/training/trainingsession/1/change/",
     "/admin/training/trainingsession/train_now/",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.ml.findings import Finding, Found, said_of
 from training.ml.ordinal import Floats
-from training.ml.records import TARGETS, text_groups
+from training.ml.records import SCORE_COLUMNS, TARGETS, text_groups
 
 OTHER_EQUIPMENT = 0.5
 SHOWN = 10  # other reports that stand in the evidence
@@ -32,9 +32,14 @@ def find_conflicts(frame: pd.DataFrame, *, limit: int) -> Found:
     order = np.lexsort((-table["spread"], -table["suspicion"]))[:limit]
     kept: list[Any] = list(table.iloc[order].itertuples())
     groups = frame.groupby(texts.to_numpy()).indices
+    equipment = pd.factorize(frame["equipment_id"])[0]
+    scores = frame[list(SCORE_COLUMNS)].to_numpy()
     return Found(
         count=len(table),
-        findings=[_finding(frame, vote, np.asarray(groups[texts.iloc[vote.row]])) for vote in kept],
+        findings=[
+            _finding(frame, vote, _others(np.asarray(groups[texts.iloc[vote.row]]), equipment, vote), scores)
+            for vote in kept
+        ],
         facts={
             "same_equipment": int(table["same_equipment"].sum()),
             "other_equipment": int((~table["same_equipment"]).sum()),
@@ -73,30 +78,30 @@ def _suspicion(others: Floats, agreeing: Floats) -> Floats:
     return np.where(2 * agreeing < others, 1 - (agreeing + 1 / 5) / (others + 1), 0.0)
 
 
-def _finding(frame: pd.DataFrame, vote: Any, group: NDArray[np.intp]) -> Finding:
-    row, scores = vote.row, frame[f"{vote.target}_score"].to_numpy()
-    others = _others(frame["equipment_id"].to_numpy(), row, group, same_equipment=vote.same_equipment)
-    others = others[np.argsort(-np.abs(scores[others] - scores[row]), kind="stable")]
-    given, counts = np.unique(scores[others], return_counts=True)
-    both = frame.iloc[[row, *others]]
+def _others(group: NDArray[np.intp], equipment: NDArray[np.intp], vote: Any) -> NDArray[np.intp]:
+    """The rows of the group that vote on this one."""
+    on_it = equipment[group] == equipment[vote.row]
+    return np.asarray(group[(on_it == vote.same_equipment) & (group != vote.row)])
+
+
+def _finding(frame: pd.DataFrame, vote: Any, others: NDArray[np.intp], scores: Floats) -> Finding:
+    """`scores`: those of every row, shape (n, 3)."""
+    own, theirs = scores[vote.row], scores[others]
+    column = TARGETS.index(vote.target)
+    order = np.argsort(-np.abs(theirs[:, column] - own[column]), kind="stable")
+    given, counts = np.unique(theirs[:, column], return_counts=True)
+    spread = np.ptp(np.vstack((theirs, own)), axis=0)
     return Finding(
-        row=row,
-        other=int(others[0]),
+        row=vote.row,
+        other=int(others[order[0]]),
         target=vote.target,
         suspicion=vote.suspicion,
         evidence={
             "same_equipment": vote.same_equipment,
-            "reviewed": float(scores[row]),
+            "reviewed": float(own[column]),
             "others": len(others),
             "others_by_score": {f"{score:g}": int(count) for score, count in zip(given, counts, strict=True)},
-            "spread": {target: float(np.ptp(both[f"{target}_score"])) for target in TARGETS},
-            "reports": [said_of(frame, int(other)) for other in others[:SHOWN]],
+            "spread": dict(zip(TARGETS, spread.tolist(), strict=True)),
+            "reports": [said_of(frame, int(other)) for other in others[order[:SHOWN]]],
         },
     )
-
-
-def _others(
-    equipment: NDArray[np.object_], row: int, group: NDArray[np.intp], *, same_equipment: bool
-) -> NDArray[np.intp]:
-    on_it = equipment[group] == equipment[row]
-    return np.asarray(group[(on_it == same_equipment) & (group != row)])
