@@ -4,7 +4,6 @@ What is timed ends with the last byte of the answer; the client neither encodes 
 """
 
 import http.client
-import itertools
 import statistics
 import threading
 import time
@@ -83,7 +82,3 @@ def percentile(seconds: Sequence[Seconds], rank: int) -> Seconds:
 
 def median(values: Sequence[float]) -> float:
     return statistics.median(values)
-
-
-def repeated(items: Sequence[bytes], count: int) -> list[bytes]:
-    return list(itertools.islice(itertools.cycle(items), count))

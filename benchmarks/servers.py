@@ -1,0 +1,186 @@
+"""A scratch installation trained on real data, and the servers that serve its model side by side."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from benchmarks.answers import STATED
+from benchmarks.load import Connection
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+WORKERS = 2  # processes of each server
+PATIENCE = 180  # seconds that a server may take to start
+TICKS = os.sysconf("SC_CLK_TCK")
+ASPECTS = {"availability": "availability", "fiability": "reliability", "process_safety": "process_safety"}
+
+Report: TypeAlias = dict[str, str]
+Answers: TypeAlias = list[dict[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Server:
+    """How a server is started and asked."""
+
+    name: str
+    url: str
+    command: Sequence[str]
+    one: Callable[[Report], object]
+    many: Callable[[list[Report]], object]
+    read: Callable[[Any], Answers]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def single(self, report: Report) -> bytes:
+        return json.dumps(self.one(report)).encode()
+
+    def batch(self, reports: list[Report]) -> bytes:
+        return json.dumps(self.many(reports)).encode()
+
+    def answers(self, content: bytes) -> Answers:
+        return self.read(json.loads(content))
+
+
+def install(data: Sequence[Path], scratch: Path) -> None:
+    """A database and a trained, active version under `scratch`, where this process's environment points then."""
+    os.environ |= {
+        "DATABASE_URL": f"sqlite:///{scratch / 'db.sqlite3'}",
+        "MEDIA_ROOT": str(scratch / "media"),
+        "LOG_LEVEL": "WARNING",
+        "DJANGO_SETTINGS_MODULE": "anomalyproject.settings",
+    }
+    (scratch / "media").mkdir()
+    for command in (["migrate", "-v0"], ["import_anomalies", *map(str, data)], ["train", "--activate"]):
+        run([sys.executable, "manage.py", *command])
+
+
+def run(command: Sequence[str], **environment: str) -> None:
+    """Raises CalledProcessError; what the command prints is shown only then."""
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.stderr.write(done.stdout + done.stderr)
+        done.check_returncode()
+
+
+def ours(port: int) -> Server:
+    """The web process of the Procfile."""
+    gunicorn = ["--config", "anomalyproject/gunicorn.py", "anomalyproject.wsgi"]
+    return Server(
+        name="ours",
+        url=f"http://127.0.0.1:{port}/predict",
+        command=["env", "MALLOC_ARENA_MAX=1", str(BIN / "gunicorn"), *gunicorn],
+        environment={"PORT": str(port), "WEB_WORKERS": str(WORKERS)},
+        one=lambda report: report,
+        many=lambda reports: reports,
+        read=lambda value: [_ours(result) for result in value.get("results", [value])],
+    )
+
+
+def _ours(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    names = ("score", "distribution", "expected", "confidence")
+    return {
+        target: {name: result["predictions"][aspect][name] for name in names}
+        for target, aspect in ASPECTS.items()
+    }
+
+
+def mlflow(port: int, peers: Path, model: Path) -> Server:
+    serve = ["models", "serve", "--model-uri", str(model), "--env-manager", "local", "--host", "127.0.0.1"]
+
+    def split(reports: list[Report]) -> object:
+        rows = [[report[name] for name in STATED] for report in reports]
+        return {"dataframe_split": {"columns": STATED, "data": rows}}
+
+    return Server(
+        name="MLflow",
+        url=f"http://127.0.0.1:{port}/invocations",
+        command=[str(peers / "bin/mlflow"), *serve, "--port", str(port), "--workers", str(WORKERS)],
+        environment=_path(peers) | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        one=lambda report: split([report]),
+        many=split,
+        read=lambda value: list(value["predictions"]),
+    )
+
+
+def bentoml(port: int, peers: Path, scorer: Path) -> Server:
+    service = ["serve", "benchmarks.peers.bentoml_service:Scorer", "--host", "127.0.0.1", "--port", str(port)]
+    settings = {"WORKERS": str(WORKERS), "SCORER": str(scorer), "BENTOML_DO_NOT_TRACK": "True"}
+    return Server(
+        name="BentoML",
+        url=f"http://127.0.0.1:{port}/predict",
+        command=[str(peers / "bin/bentoml"), *service],
+        environment=_path(peers) | settings,
+        one=lambda report: {"reports": [report]},
+        many=lambda reports: {"reports": reports},
+        read=list,
+    )
+
+
+def _path(peers: Path) -> dict[str, str]:
+    """The peers' programs first, and this project where they import from."""
+    return {"PATH": f"{peers / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def started(server: Server, log: Path, report: Report) -> Iterator[int]:
+    """The server's process id, once it answers; the whole process group is ended afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            server.command,
+            cwd=ROOT,
+            env=os.environ | server.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(server, process, log, report)
+        yield process.pid
+    finally:
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signum)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=20)
+
+
+def _wait_for(server: Server, process: "subprocess.Popen[bytes]", log: Path, report: Report) -> None:
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        with suppress(OSError, RuntimeError):
+            Connection(server.url).post(server.single(report))
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"{server.name} does not answer:\n{log.read_text()[-2000:]}")
+
+
+def family(pid: int) -> list[int]:
+    """The process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found = [pid]
+    for member in found:
+        found += children.get(member, [])
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process and its living descendants so far."""
+    ticks = 0
+    for member in family(pid):
+        with suppress(OSError):
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS
