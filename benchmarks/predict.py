@@ -12,20 +12,15 @@ as plain Python, or bare.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import django
-import joblib
 
 from benchmarks import servers
 from benchmarks.answers import STATED, plain
@@ -57,17 +52,15 @@ Round: TypeAlias = dict[str, float]  # by measure: seconds, or answers a second
 
 
 def main() -> None:
-    arguments = parse()
-    peers = arguments.peers.resolve()
-    if not (peers / "bin/bentoml").exists():
-        install_peers(peers)
+    arguments = parse(__doc__)
+    peers = servers.with_peers(arguments.peers)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name, ExitStack() as stack:
         scratch = Path(name)
         servers.install([path.resolve() for path in arguments.data], scratch)
-        scorer, reports = trained()
+        scorer, reports = servers.trained()
         running = {
             server: stack.enter_context(servers.started(server, scratch / f"{server.name}.log", reports[0]))
-            for server in offered(arguments.port, peers, scorer, scratch)
+            for server in servers.offered(arguments.port, peers, scorer, scratch)
         }
         check_answers(list(running), scorer, reports)
         rounds = [
@@ -77,8 +70,8 @@ def main() -> None:
     print(document(rounds, peers))
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def parse(description: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "data", nargs="+", type=Path, help="the three files of the customer, or others like them"
     )
@@ -87,36 +80,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=300, help="single predictions, twice a round")
     parser.add_argument("--port", type=int, default=5150, help="the first of three")
     return parser.parse_args()
-
-
-def install_peers(directory: Path) -> None:
-    print(f"Installing the peers into {directory}", file=sys.stderr)
-    venv.create(directory, with_pip=True)
-    requirements = str(ROOT / "benchmarks/requirements.txt")
-    subprocess.run([directory / "bin/pip", "install", "--quiet", "-r", requirements], check=True)
-
-
-def trained() -> "tuple[AnomalyScorer, list[Report]]":
-    """The active version's scorer, and every report of the scratch database."""
-    django.setup()
-    from training import artifacts  # noqa: PLC0415  # Django had to be set up first
-    from training.models import Anomaly, ModelVersion  # noqa: PLC0415  # as above
-
-    version = ModelVersion.objects.get(is_active=True)
-    return artifacts.load_scorer(version), list(Anomaly.objects.order_by("pk").values("anomaly_id", *STATED))
-
-
-def offered(port: int, peers: Path, scorer: "AnomalyScorer", scratch: Path) -> list[Server]:
-    """The three servers, from the same fitted scorer."""
-    stored, model = scratch / "scorer.pkl", scratch / "mlflow"
-    joblib.dump(scorer, stored)
-    program = [str(peers / "bin/python"), "-m", "benchmarks.peers.mlflow_model", str(stored), str(model)]
-    servers.run(program, PYTHONPATH=str(ROOT))
-    return [
-        servers.ours(port),
-        servers.mlflow(port + 1, peers, model),
-        servers.bentoml(port + 2, peers, stored),
-    ]
 
 
 def check_answers(offered: list[Server], scorer: "AnomalyScorer", reports: list[Report]) -> None:
@@ -187,14 +150,11 @@ def document(rounds: list[dict[str, Round]], peers: Path) -> str:
         f"|{'---|' * (3 + len(headings))}",
         *(row(name, rounds) for name in rounds[0]),
     ]
-    ours, theirs = (
-        ("django", "djangorestframework", "gunicorn", "orjson", "scikit-learn"),
-        ("mlflow", "bentoml"),
-    )
+    interpreters = ((Path(sys.executable), OUR_PACKAGES), (peers / "bin/python", THEIR_PACKAGES))
     return "\n".join(
         [
             f"{describe()}; load average {load():.1f}.",
-            f"{versions_of(Path(sys.executable), OUR_PACKAGES)}; {versions_of(peers / 'bin/python', THEIR_PACKAGES)}.",
+            "; ".join(versions_of(*interpreter) for interpreter in interpreters) + ".",
             f"Medians of {len(rounds)} rounds; {servers.WORKERS} processes a server. Command: `{command()}`.",
             "",
             *lines,

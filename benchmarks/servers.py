@@ -2,21 +2,28 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import django
+import joblib
 
 from benchmarks.answers import STATED
 from benchmarks.load import Connection
 
+if TYPE_CHECKING:  # imported once the settings know the scratch database
+    from training.ml.scorer import AnomalyScorer
+
 ROOT = Path(__file__).parent.parent
-BIN = Path(sys.executable).parent
 WORKERS = 2  # processes of each server
 PATIENCE = 180  # seconds that a server may take to start
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -49,7 +56,7 @@ class Server:
 
 
 def install(data: Sequence[Path], scratch: Path) -> None:
-    """A database and a trained, active version under `scratch`, where this process's environment points then."""
+    """A database and a trained, active version under `scratch`; this process's environment points there."""
     os.environ |= {
         "DATABASE_URL": f"sqlite:///{scratch / 'db.sqlite3'}",
         "MEDIA_ROOT": str(scratch / "media"),
@@ -59,6 +66,40 @@ def install(data: Sequence[Path], scratch: Path) -> None:
     (scratch / "media").mkdir()
     for command in (["migrate", "-v0"], ["import_anomalies", *map(str, data)], ["train", "--activate"]):
         run([sys.executable, "manage.py", *command])
+
+
+def with_peers(directory: Path) -> Path:
+    """The environment of the peers, made when it is missing."""
+    directory = directory.resolve()
+    if not (directory / "bin/bentoml").exists():
+        print(f"Installing the peers into {directory}", file=sys.stderr)
+        venv.create(directory, with_pip=True)
+        requirements = str(ROOT / "benchmarks/requirements.txt")
+        subprocess.run([directory / "bin/pip", "install", "--quiet", "-r", requirements], check=True)
+    return directory
+
+
+def trained() -> "tuple[AnomalyScorer, list[Report]]":
+    """The active version's scorer, and every report of the scratch database."""
+    django.setup()
+    from training import artifacts  # noqa: PLC0415  # Django had to be set up first
+    from training.models import Anomaly, ModelVersion  # noqa: PLC0415  # as above
+
+    version = ModelVersion.objects.get(is_active=True)
+    return artifacts.load_scorer(version), list(Anomaly.objects.order_by("pk").values("anomaly_id", *STATED))
+
+
+def offered(port: int, peers: Path, scorer: "AnomalyScorer", scratch: Path) -> list[Server]:
+    """The three servers, from the same fitted scorer; what they read is in `scratch`."""
+    stored, model = scratch / "scorer.pkl", scratch / "mlflow"
+    joblib.dump(scorer, stored)
+    program = [str(peers / "bin/python"), "-m", "benchmarks.peers.mlflow_model", str(stored), str(model)]
+    run(program, PYTHONPATH=str(ROOT))
+    return [
+        ours(port),
+        mlflow(port + 1, peers, model),
+        bentoml(port + 2, peers, stored),
+    ]
 
 
 def run(command: Sequence[str], **environment: str) -> None:
@@ -73,11 +114,11 @@ def run(command: Sequence[str], **environment: str) -> None:
 
 def ours(port: int) -> Server:
     """The web process of the Procfile."""
-    gunicorn = ["--config", "anomalyproject/gunicorn.py", "anomalyproject.wsgi"]
+    processes = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     return Server(
         name="ours",
         url=f"http://127.0.0.1:{port}/predict",
-        command=["env", "MALLOC_ARENA_MAX=1", str(BIN / "gunicorn"), *gunicorn],
+        command=shlex.split(processes["web"]),
         environment={"PORT": str(port), "WEB_WORKERS": str(WORKERS)},
         one=lambda report: report,
         many=lambda reports: reports,
@@ -184,3 +225,14 @@ def cpu_seconds(pid: int) -> float:
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
     return ticks / TICKS
+
+
+def memory(pid: int) -> tuple[float, float]:
+    """RSS and PSS in MB of the largest of the process and its descendants."""
+    found = []
+    for member in family(pid):
+        with suppress(OSError):
+            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()[1:]
+            sizes = {name: int(rest.split()[0]) / 1000 for name, rest in (line.split(":") for line in lines)}
+            found.append((sizes["Rss"], sizes["Pss"]))
+    return max(found)
