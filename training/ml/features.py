@@ -24,7 +24,7 @@ from training.ml.context import UsualContext
 from training.ml.crossing import Crossing
 
 Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_] | slice
-PART = 2_000  # reports whose features are in memory together while they are scored
+PART = 1_000  # reports whose features are in memory together while they are scored
 # Columns of training.ml.records: a frame, or lists of one length. A single report is a quarter faster so.
 Reports: TypeAlias = pd.DataFrame | Mapping[str, Sequence[str]]
 
