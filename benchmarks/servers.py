@@ -233,6 +233,6 @@ def memory(pid: int) -> tuple[float, float]:
     for member in family(pid):
         with suppress(OSError):
             lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()[1:]
-            sizes = {name: int(rest.split()[0]) * 1024 / 1e6 for name, rest in (line.split(":") for line in lines)}
-            found.append((sizes["Rss"], sizes["Pss"]))
+            sizes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}  # KiB
+            found.append((sizes["Rss"] * 1024 / 1e6, sizes["Pss"] * 1024 / 1e6))
     return max(found)
