@@ -187,7 +187,7 @@ def _evaluate_rolling(
     times = dated["detected_at"]
     newest = times.max().to_period("M")
     first = pd.Timestamp(cutoff or (newest - (ROLLING_MONTHS - 1)).start_time)
-    splits = list(_monthly_splits(times, first))
+    splits = list(monthly_splits(times, first))
     if not splits:
         raise EvaluationError(f"There must be reports both before and after {first}.")
     measured, periods = _measure_splits(dated, splits, on_progress)
@@ -201,7 +201,7 @@ def _dated(frame: pd.DataFrame) -> pd.DataFrame:
     return dated
 
 
-def _monthly_splits(times: "pd.Series[pd.Timestamp]", first: pd.Timestamp) -> Iterator[Split]:
+def monthly_splits(times: "pd.Series[pd.Timestamp]", first: pd.Timestamp) -> Iterator[Split]:
     """A split a calendar month, beginning with `first`, which may lie within one; none for empty months."""
     for month in pd.period_range(first, times.max(), freq="M"):
         start = max(first, month.start_time)
