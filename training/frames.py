@@ -41,6 +41,25 @@ def anomalies_frame(anomalies: list[Anomaly]) -> pd.DataFrame:
     return _frame([(anomaly.pk, *(getattr(anomaly, column) for column in COLUMNS)) for anomaly in anomalies])
 
 
+def reported_frame() -> pd.DataFrame:
+    """Everything approved or pending, in the order in which it was first stored.
+
+    A pending anomaly has no scores here. Two columns more: `pk`, and `reviewed_at`, naive UTC, NaT while
+    pending. What came over the API without a time counts as detected when it came.
+    """
+    rows = Anomaly.objects.exclude(status=Anomaly.Status.REJECTED).order_by("pk")
+    columns = ("pk", *COLUMNS, "status", "source", "reviewed_at", "created_at")
+    table = pd.DataFrame(list(rows.values_list(*columns)), columns=list(columns))
+    frame = _typed(table)
+    approved = table["status"] == Anomaly.Status.APPROVED
+    frame[list(SCORE_COLUMNS)] = frame[list(SCORE_COLUMNS)].where(approved)
+    came = _naive(table["created_at"]).where(table["source"] == Anomaly.Source.API)
+    return frame.assign(
+        detected_at=frame["detected_at"].fillna(came),
+        reviewed_at=_naive(table["reviewed_at"]).where(approved),
+    ).drop(columns=["status", "source", "created_at"])
+
+
 def fingerprint(frame: pd.DataFrame) -> str:
     """SHA-256 of the rows whatever their order: equal fingerprints mean equal training sets."""
     rows = pd.util.hash_pandas_object(frame.loc[:, list(COLUMNS)], index=False)
@@ -71,8 +90,14 @@ def _frame(rows: "list[tuple[Any, ...]]") -> pd.DataFrame:
 
 
 def _keyed_frame(rows: "list[tuple[Any, ...]]") -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["pk", *COLUMNS]).set_index("pk")
-    frame["detected_at"] = (
-        pd.to_datetime(frame["detected_at"], utc=True).dt.tz_localize(None).astype("datetime64[us]")
-    )
-    return frame.astype(dict.fromkeys(SCORE_COLUMNS, float))
+    return _typed(pd.DataFrame(rows, columns=["pk", *COLUMNS]).set_index("pk"))
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    times = _naive(frame["detected_at"])
+    return frame.assign(detected_at=times).astype(dict.fromkeys(SCORE_COLUMNS, float))
+
+
+def _naive(times: "pd.Series[Any]") -> "pd.Series[pd.Timestamp]":
+    """Naive UTC, NaT where there is none."""
+    return pd.to_datetime(times, utc=True).dt.tz_localize(None).astype("datetime64[us]")

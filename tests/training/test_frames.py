@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from functools import partial
 
 import pandas as pd
@@ -5,8 +6,14 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from tests.factories import AnomalyFactory, ApprovedFactory, report
-from training.frames import approved_frame, approved_frame_by_pk, fingerprint, iter_approved
-from training.ml.records import COLUMNS
+from training.frames import (
+    approved_frame,
+    approved_frame_by_pk,
+    fingerprint,
+    iter_approved,
+    reported_frame,
+)
+from training.ml.records import COLUMNS, SCORE_COLUMNS
 from training.models import Anomaly, TrainingSession
 from training.records import ScoredReport, store_records
 from training.sessions import accept_batch
@@ -78,3 +85,25 @@ def test_before_a_session_its_batch_was_not_there() -> None:
 
 def test_before_the_very_first_session_there_was_nothing() -> None:
     assert list(iter_approved(before=batch_of(report(1)))) == []
+
+
+def test_reported_are_the_approved_and_the_pending_without_scores() -> None:
+    when = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    approved = ApprovedFactory.create(detected_at=when)
+    pending = AnomalyFactory.create(availability_score=5, source="import")
+    api = AnomalyFactory.create(source="api")
+    AnomalyFactory.create(status="rejected")
+    frame = reported_frame()
+    assert list(frame) == ["pk", *COLUMNS, "reviewed_at"]
+    assert frame["pk"].tolist() == [approved.pk, pending.pk, api.pk]
+    assert frame["process_safety_score"].tolist()[0] == 3.0
+    assert frame[list(SCORE_COLUMNS)].notna().all(axis="columns").tolist() == [True, False, False]
+    assert frame["detected_at"].tolist() == [
+        pd.Timestamp(2026, 3, 1, 8), pd.NaT, pd.Timestamp(api.created_at).tz_localize(None),
+    ]  # fmt: skip
+    assert frame["reviewed_at"].tolist() == [pd.Timestamp(2026, 1, 1), pd.NaT, pd.NaT]
+
+
+def test_nothing_reported_has_the_same_columns() -> None:
+    frame = reported_frame()
+    assert (len(frame), str(frame["detected_at"].dtype)) == (0, "datetime64[us]")
