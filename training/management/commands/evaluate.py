@@ -82,12 +82,12 @@ class Command(BaseCommand):
         self.stderr.write(message, style_func=str)
 
 
-def parse_time(text: str) -> datetime:
+def parse_time(text: str, *, option: str = "--cutoff") -> datetime:
     """Naive UTC, as the files are read; an offset is converted. Raises CommandError."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(f'--cutoff must be a time like "2023-05-07 08:35:51", not {text!r}.') from None
+        raise CommandError(f'{option} must be a time like "2023-05-07 08:35:51", not {text!r}.') from None
     return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
