@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 import predictions.schema  # noqa: F401  # describes the views to drf-spectacular
 from predictions import api
 from predictions.api_v1 import PredictionViewSet
+from predictions.drift_api import DriftViewSet
 
 router = SimpleRouter()
 router.register("predictions", PredictionViewSet, basename="prediction")
@@ -13,5 +14,6 @@ urlpatterns = [
     path("health", api.HealthView.as_view(), name="health"),
     path("models/info", api.ModelsInfoView.as_view(), name="models-info"),
     path("models/metrics", api.ModelsMetricsView.as_view(), name="models-metrics"),
+    path("api/v1/drift/", DriftViewSet.as_view({"get": "newest"}), name="drift"),
     path("api/v1/", include(router.urls)),
 ]

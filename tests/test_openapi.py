@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
+from predictions.drift import report_drift
 from tests.factories import AnomalyFactory, ApprovedFactory, SessionFactory, UserFactory
 from tests.trained import TEXTS, approved_records, trained_version
 from training import backups, frames, review
@@ -115,6 +116,7 @@ def client() -> APIClient:
     backups.create_backup(kind=Backup.Kind.MANUAL)
     doubtful_labels()
     anomaly = ApprovedFactory.create()
+    report_drift()
     review.reject(anomalies=[anomaly], user=UserFactory.create(), reason="a duplicate")
     client = APIClient()
     client.force_authenticate(UserFactory.create(is_superuser=True))
@@ -135,6 +137,7 @@ GETS = [
     "/api/v1/predictions/",
     "/api/v1/quality-reports/",
     "/api/v1/label-findings/",
+    "/api/v1/drift/",
     "/train/status",
     "/train/backups",
     "/health",
