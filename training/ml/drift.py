@@ -16,6 +16,13 @@ from scipy.stats import t as student
 
 from training.ml import mentions
 from training.ml.accuracy import accuracy_of
+from training.ml.mentions import Candidate, Integers
+from training.ml.metrics import target_metrics
+from training.ml.ordinal import Floats
+from training.ml.records import TARGETS
+from training.ml.scorer import Suggestion
+from training.ml.shift import ALPHA, Effect, ScoreShift, effect_of, score_shift, uniformity
+from training.ml.stretches import Mask, Stretch, Suggested, World, count_world, each_period, since_learning
 from training.ml.verdicts import (
     TOO_FEW,
     EmergingTerm,
@@ -28,13 +35,6 @@ from training.ml.verdicts import (
     is_uniform,
     worst,
 )
-from training.ml.mentions import Candidate, Integers
-from training.ml.metrics import target_metrics
-from training.ml.ordinal import Floats
-from training.ml.records import TARGETS
-from training.ml.scorer import Suggestion
-from training.ml.shift import ALPHA, Effect, ScoreShift, effect_of, score_shift, uniformity
-from training.ml.stretches import Mask, Stretch, Suggested, World, count_world, each_period, since_learning
 
 MIN_REPORTS = 20  # different texts; a period with fewer is not judged
 MIN_BEFORE = 200  # different texts (scored ones, where it is about scores): less is nothing to compare with
