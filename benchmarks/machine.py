@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def versions_of(python: Path, packages: Sequence[str]) -> str:
 def load() -> float:
     """Of the last minute: above the number of processors the figures are of a busy machine."""
     return os.getloadavg()[0]
+
+
+def command(name: str) -> str:
+    """How the benchmark of that name was called, without the folders of the files."""
+    return f"python -m benchmarks.{name} {' '.join(Path(argument).name for argument in sys.argv[1:])}"
 
 
 def _lines(path: str) -> list[str]:

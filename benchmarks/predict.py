@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from benchmarks import servers
 from benchmarks.answers import STATED, plain
 from benchmarks.load import Connection, a_second, median, one_after_another, percentile
-from benchmarks.machine import describe, load, versions_of
+from benchmarks.machine import command, describe, load, versions_of
 from benchmarks.servers import ROOT, Report, Server
 
 if TYPE_CHECKING:  # imported once the settings know the scratch database
@@ -155,7 +155,8 @@ def document(rounds: list[dict[str, Round]], peers: Path) -> str:
         [
             f"{describe()}; load average {load():.1f}.",
             "; ".join(versions_of(*interpreter) for interpreter in interpreters) + ".",
-            f"Medians of {len(rounds)} rounds; {servers.WORKERS} processes a server. Command: `{command()}`.",
+            f"Medians of {len(rounds)} rounds; {servers.WORKERS} processes a server. "
+            f"Command: `{command('predict')}`.",
             "",
             *lines,
         ]
@@ -177,10 +178,6 @@ def shown(rounds: list[dict[str, Round]], name: str, measure: str) -> str:
     if not values:
         return "–"
     return f"{median(values):.0f}" if measure == RATE else f"{median(values) * 1000:.1f}"
-
-
-def command() -> str:
-    return f"python -m benchmarks.predict {' '.join(Path(argument).name for argument in sys.argv[1:])}"
 
 
 if __name__ == "__main__":

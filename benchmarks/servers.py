@@ -57,6 +57,12 @@ class Server:
 
 def install(data: Sequence[Path], scratch: Path) -> None:
     """A database and a trained, active version under `scratch`; this process's environment points there."""
+    import_data(data, scratch)
+    run([sys.executable, "manage.py", "train", "--activate"])
+
+
+def import_data(data: Sequence[Path], scratch: Path) -> None:
+    """`install` without the version."""
     os.environ |= {
         "DATABASE_URL": f"sqlite:///{scratch / 'db.sqlite3'}",
         "MEDIA_ROOT": str(scratch / "media"),
@@ -64,7 +70,7 @@ def install(data: Sequence[Path], scratch: Path) -> None:
         "DJANGO_SETTINGS_MODULE": "anomalyproject.settings",
     }
     (scratch / "media").mkdir()
-    for command in (["migrate", "-v0"], ["import_anomalies", *map(str, data)], ["train", "--activate"]):
+    for command in (["migrate", "-v0"], ["import_anomalies", *map(str, data)]):
         run([sys.executable, "manage.py", *command])
 
 
