@@ -155,8 +155,10 @@ def document(rounds: list[dict[str, Round]], peers: Path) -> str:
         [
             f"{describe()}; load average {load():.1f}.",
             "; ".join(versions_of(*interpreter) for interpreter in interpreters) + ".",
-            f"Medians of {len(rounds)} rounds; {servers.WORKERS} processes a server. "
-            f"Command: `{command('predict')}`.",
+            (
+                f"Medians of {len(rounds)} rounds; {servers.WORKERS} processes a server. "
+                f"Command: `{command('predict')}`."
+            ),
             "",
             *lines,
         ]
