@@ -8,16 +8,18 @@ model, the row's `model_version` is empty, and a training can go on.
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -103,7 +105,8 @@ def verify_backup(*, backup: Backup) -> Backup:
     """
     manifest = artifacts.verify(backup)
     try:
-        _read_records(manifest)
+        with tempfile.TemporaryDirectory() as copy:
+            _copy_records(manifest, Path(copy))
         if _holds_model(manifest):
             _try_model(manifest)
     except BackupError as error:
@@ -115,19 +118,24 @@ def verify_backup(*, backup: Backup) -> Backup:
 def preview_restore(*, backup: Backup) -> RestorePreview:
     """What `restore_backup` would change now; changes nothing. Raises BackupError."""
     manifest = artifacts.verify(backup)
-    reports = {report.anomaly_id: report for report in records.reports_from_frame(_read_records(manifest))}
-    present = Anomaly.objects.in_bulk(list(reports), field_name="anomaly_id")
-    approved = sum(anomaly.status == Anomaly.Status.APPROVED for anomaly in present.values())
-    differences = [_differences(anomaly, reports[key]) for key, anomaly in present.items()]
+    present, approved, differences = 0, 0, Counter[str]()
+    with tempfile.TemporaryDirectory() as copy:
+        ids = _copy_records(manifest, Path(copy))
+        for frame in datafiles.read_customer_directory(Path(copy)):
+            reports = {report.anomaly_id: report for report in records.reports_from_frame(frame)}
+            for anomaly in Anomaly.objects.filter(anomaly_id__in=list(reports)):
+                present += 1
+                approved += anomaly.status == Anomaly.Status.APPROVED
+                differences.update(_differences(anomaly, reports[anomaly.anomaly_id]))
     return RestorePreview(
         version_from=ModelVersion.objects.active(),
         version_to=_version_of(manifest),
         records_to_pending=Anomaly.objects.approved().count() - approved,
-        records_reapproved=len(present) - approved,
-        records_recreated=len(reports) - len(present),
-        scores_changed=sum(not names.isdisjoint(SCORE_COLUMNS) for names in differences),
-        texts_changed=sum(not names.issubset(SCORE_COLUMNS) for names in differences),
-        records_in_backup=len(reports),
+        records_reapproved=present - approved,
+        records_recreated=len(ids) - present,
+        scores_changed=differences["scores"],
+        texts_changed=differences["texts"],
+        records_in_backup=len(ids),
     )
 
 
@@ -143,26 +151,25 @@ def restore_backup(
     _refuse_during_session()
     on_step("Verifying the backup")
     manifest = artifacts.verify(backup)
-    reports = records.reports_from_frame(_read_records(manifest))
-    version = _version_of(manifest)
-    if _holds_model(manifest):
-        _try_model(manifest)
-    on_step("Backing up the present")
-    safety_backup = create_backup(kind=Backup.Kind.BEFORE_RESTORE, user=user)
-    files = _make_servable(version, manifest) if version else None
-    on_step("Switching the model and the records")
-    reason = f"Restored from {backup.name}"
-    with transaction.atomic():
-        _shut_out_writers()
-        reopened = _reopen_others({report.anomaly_id for report in reports}, user=user, reason=reason)
-        counts = records.store_records(
-            reports=reports, user=user, source=Anomaly.Source.RESTORE, reason=reason, exactly=True
-        )
-        if version and files:
-            _claim_files(version, files)
-        versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
-        if version:
-            version.refresh_from_db()
+    with tempfile.TemporaryDirectory() as copy:
+        ids = _copy_records(manifest, Path(copy))
+        version = _version_of(manifest)
+        if _holds_model(manifest):
+            _try_model(manifest)
+        on_step("Backing up the present")
+        safety_backup = create_backup(kind=Backup.Kind.BEFORE_RESTORE, user=user)
+        files = _make_servable(version, manifest) if version else None
+        on_step("Switching the model and the records")
+        reason = f"Restored from {backup.name}"
+        with transaction.atomic():
+            _shut_out_writers()
+            reopened = _reopen_others(ids, user=user, reason=reason)
+            counts = _store(Path(copy), user=user, reason=reason)
+            if version and files:
+                _claim_files(version, files)
+            versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
+            if version:
+                version.refresh_from_db()
     return RestoreResult(
         backup=backup,
         safety_backup=safety_backup,
@@ -258,19 +265,34 @@ def _holds_model(manifest: Manifest) -> bool:
     return model is not None and "missing" not in model
 
 
-def _read_records(manifest: Manifest) -> pd.DataFrame:
-    """The backup's training set, parsed from the verified bytes. Raises BackupError."""
+def _copy_records(manifest: Manifest, directory: Path) -> "npt.NDArray[np.bytes_]":
+    """Copy the backup's verified CSVs to where nobody changes them; the digests of its records' ids.
+
+    Raises BackupError when a record cannot be read, or there are not as many as there should be.
+    """
     name, expected = manifest.path.name, manifest.facts["record_count"]
     try:
-        with tempfile.TemporaryDirectory() as copy:
-            for file in datafiles.CUSTOMER_FILES.values():
-                (Path(copy) / file).write_bytes(manifest.read(file))
-            frame = datafiles.read_customer_directory(Path(copy))
+        for file in datafiles.CUSTOMER_FILES.values():
+            manifest.copy(file, directory / file)
+        rows = datafiles.read_customer_directory(directory)
+        ids = np.concatenate([datafiles.digests(frame["anomaly_id"]) for frame in rows])
     except (TrainingError, TamperedArtifactError) as error:
         raise BackupError(f"The records of {name} cannot be read: {error}") from error
-    if len(frame) != expected:
-        raise BackupError(f"{name} should hold {expected} records, and holds {len(frame)}.")
-    return frame
+    if len(ids) != expected:
+        raise BackupError(f"{name} should hold {expected} records, and holds {len(ids)}.")
+    return ids
+
+
+def _store(directory: Path, *, user: User | None, reason: str) -> records.RecordCounts:
+    """Make the records of those CSVs approved, exactly as they are there."""
+    pieces = map(records.reports_from_frame, datafiles.read_customer_directory(directory))
+    return records.store_records(
+        reports=chain.from_iterable(pieces),
+        user=user,
+        source=Anomaly.Source.RESTORE,
+        reason=reason,
+        exactly=True,
+    )
 
 
 def _try_model(manifest: Manifest) -> None:
@@ -284,9 +306,11 @@ def _try_model(manifest: Manifest) -> None:
 
 
 def _differences(anomaly: Anomaly, report: records.ScoredReport) -> set[str]:
-    """The fields that a restore would change; what the backup left blank is "" in the database."""
-    stored = asdict(report) | {"system": report.system or "", "section": report.section or ""}
-    return {name for name, value in stored.items() if getattr(anomaly, name) != value}
+    """Of "scores" and "texts", what a restore would change; what the backup left blank is "" there."""
+    stored = {name: getattr(report, name) for name in records.CONTENT}
+    stored |= {"system": report.system or "", "section": report.section or ""}
+    different = [name for name, value in stored.items() if getattr(anomaly, name) != value]
+    return {"scores" if name in SCORE_COLUMNS else "texts" for name in different}
 
 
 def _version_of(manifest: Manifest) -> ModelVersion | None:
@@ -351,22 +375,22 @@ def _shut_out_writers() -> None:
     _refuse_during_session()
 
 
-def _reopen_others(kept: set[str], *, user: User | None, reason: str) -> int:
-    """Approved records that the backup does not hold go back to the review queue; how many."""
-    approved = Anomaly.objects.approved().order_by("pk").values_list("pk", "anomaly_id")
-    others = [pk for pk, anomaly_id in approved if anomaly_id not in kept]
+def _reopen_others(kept: "npt.NDArray[np.bytes_]", *, user: User | None, reason: str) -> int:
+    """Approved records whose id's digest is not among these go back to the review queue; how many."""
+    approved = Anomaly.objects.approved().order_by("pk").values_list("pk", "anomaly_id").iterator()
+    pks, ids = [], []
+    while piece := list(islice(approved, 20_000)):
+        pks.append(np.array([pk for pk, _ in piece]))
+        ids.append(datafiles.digests(anomaly_id for _, anomaly_id in piece))
+    if not pks:
+        return 0
+    others = np.concatenate(pks)[~np.isin(np.concatenate(ids), kept)].tolist()
     for start in range(0, len(others), CHUNK):
         rows = Anomaly.objects.filter(pk__in=others[start : start + CHUNK])
-        changes = {
-            "status": Anomaly.Status.PENDING,
-            "reviewed_by": None,
-            "reviewed_at": None,
-            "updated_at": timezone.now(),
-        }
-        rows.update(**changes)
-        Anomaly.history.bulk_history_create(
-            list(rows), update=True, default_user=user, default_change_reason=reason
+        rows.update(
+            status=Anomaly.Status.PENDING, reviewed_by=None, reviewed_at=None, updated_at=timezone.now()
         )
+        rows.note_history("~", user=user, reason=reason)
     return len(others)
 
 

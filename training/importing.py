@@ -1,8 +1,6 @@
 """Anomalies come in from files, and the sample into an empty database: all of them or none."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -11,7 +9,7 @@ from simple_history.utils import bulk_create_with_history
 from training.datafiles import FileRecords
 from training.errors import NotAllowedNowError
 from training.models import Anomaly
-from training.records import CHUNK, RecordCounts, ScoredReport, reports_from_frame, store_records
+from training.records import RecordCounts, ScoredReport, reports_from_frame, store_records
 from training.sample import sample_frame, unscored_sample_frame
 
 
@@ -26,7 +24,8 @@ def import_records(
 ) -> RecordCounts:
     """Store the good rows in one transaction; with `dry_run`, count what would change and change nothing.
 
-    What the files have no column for is left as it is stored. `track` passes the reports on and may
+    What the files have no column for is left as it is stored. Raises DataFileError, having stored
+    nothing, when a file was changed since it was checked. `track` passes the reports on and may
     tell somebody how far it is.
     """
     with transaction.atomic():
@@ -60,10 +59,8 @@ def load_sample(*, user: User | None = None) -> tuple[int, int]:
 
 
 def _reports(records: FileRecords) -> Iterator[ScoredReport]:
-    unstated: dict[str, Any] = dict.fromkeys(records.unstated)
-    for start in range(0, len(records.frame), CHUNK):
-        for report in reports_from_frame(records.frame[start : start + CHUNK]):
-            yield replace(report, **unstated)
+    for frame in records.frames():
+        yield from reports_from_frame(frame, unstated=records.unstated)
 
 
 def _unscored(report: ScoredReport) -> Anomaly:

@@ -1,9 +1,10 @@
 """Scored reports come in: new ones are added, known ones updated, identical ones left alone."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from operator import attrgetter
 
 import pandas as pd
 from django.contrib.auth.models import User
@@ -15,6 +16,8 @@ from training.models import Anomaly
 
 CHUNK = 1_000  # reports stored at a time: bounds memory and the length of a statement
 CONTENT = COLUMNS[1:]  # what may change in a known report
+_content = attrgetter(*CONTENT)
+_UNKNOWN = tuple("" if name in {"system", "section"} else None for name in CONTENT)
 STORED = (*CONTENT, "status", "source", "reviewed_by", "reviewed_at", "updated_at")
 
 
@@ -54,16 +57,16 @@ class RecordCounts:
         )
 
 
-def reports_from_frame(frame: pd.DataFrame) -> list[ScoredReport]:
-    """The rows of a frame of `training.ml.records`, in order."""
-    rows = frame.loc[:, list(COLUMNS)].to_dict("records")
-    return [
-        ScoredReport(**{str(k): v for k, v in row.items()} | _detected_at(row["detected_at"])) for row in rows
-    ]
+def reports_from_frame(frame: pd.DataFrame, *, unstated: Sequence[str] = ()) -> list[ScoredReport]:
+    """The rows of a frame of `training.ml.records`, in order; None in the columns that are `unstated`."""
+    stated = [name for name in COLUMNS if name not in unstated]
+    columns = [_moments(frame[name]) if name == "detected_at" else frame[name].tolist() for name in stated]
+    return [ScoredReport(**dict(zip(stated, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
-def _detected_at(value: pd.Timestamp) -> dict[str, datetime | None]:
-    return {"detected_at": None if pd.isna(value) else value.to_pydatetime().replace(tzinfo=UTC)}
+def _moments(times: "pd.Series[pd.Timestamp]") -> list[datetime | None]:
+    moments = times.to_numpy(dtype="datetime64[us]").astype(datetime)  # None for NaT
+    return [moment and moment.replace(tzinfo=UTC) for moment in moments]
 
 
 def store_records(
@@ -98,18 +101,21 @@ def _store_chunk(
     exactly: bool,
 ) -> RecordCounts:
     ids = [report.anomaly_id for report in reports]
-    known = {a.anomaly_id: a for a in Anomaly.objects.select_for_update().filter(anomaly_id__in=ids)}
+    locked = Anomaly.objects.select_for_update().filter(anomaly_id__in=ids).order_by("anomaly_id")
+    known = {anomaly.anomaly_id: anomaly for anomaly in locked}
     created, updated = [], []
     for report in reports:
         anomaly = known.get(report.anomaly_id)
+        content = _stored(report, anomaly, exactly=exactly)
         if anomaly is None:
             anomaly = Anomaly(anomaly_id=report.anomaly_id, source=source)
             created.append(anomaly)
-        elif _is_settled(anomaly, status) and not _differs(anomaly, report, exactly=exactly):
+        elif _is_settled(anomaly, status) and content == _content(anomaly):
             continue
         else:
             updated.append(anomaly)
-        _fill(anomaly, report, exactly=exactly)
+        for name, value in zip(CONTENT, content, strict=True):
+            setattr(anomaly, name, value)
         _stamp(anomaly, status, user)
     _upsert(created, updated, user, reason)
     return RecordCounts(
@@ -121,20 +127,10 @@ def _is_settled(anomaly: Anomaly, status: Anomaly.Status) -> bool:
     return anomaly.status in {status, Anomaly.Status.APPROVED}
 
 
-def _stated(report: ScoredReport, *, exactly: bool) -> dict[str, object]:
-    values = {name: value for name, value in asdict(report).items() if name in CONTENT}
-    if not exactly:
-        return {name: value for name, value in values.items() if value is not None}
-    return values | {name: values[name] or "" for name in ("system", "section")}
-
-
-def _differs(anomaly: Anomaly, report: ScoredReport, *, exactly: bool) -> bool:
-    return any(getattr(anomaly, name) != value for name, value in _stated(report, exactly=exactly).items())
-
-
-def _fill(anomaly: Anomaly, report: ScoredReport, *, exactly: bool) -> None:
-    for name, value in _stated(report, exactly=exactly).items():
-        setattr(anomaly, name, value)
+def _stored(report: ScoredReport, known: Anomaly | None, *, exactly: bool) -> tuple[object, ...]:
+    """The content that the anomaly gets. What the report does not say stays, or is cleared with `exactly`."""
+    kept = _UNKNOWN if known is None or exactly else _content(known)
+    return tuple(old if new is None else new for new, old in zip(_content(report), kept, strict=True))
 
 
 def _stamp(anomaly: Anomaly, status: Anomaly.Status, user: User | None) -> None:
@@ -149,7 +145,7 @@ def _upsert(created: list[Anomaly], updated: list[Anomaly], user: User | None, r
     Anomaly.objects.bulk_create(
         [*created, *updated], update_conflicts=True, unique_fields=["anomaly_id"], update_fields=list(STORED)
     )
-    for anomalies, update in ((created, False), (updated, True)):
-        Anomaly.history.bulk_history_create(
-            anomalies, update=update, default_user=user, default_change_reason=reason
-        )
+    for anomalies, change in ((created, "+"), (updated, "~")):
+        if anomalies:
+            rows = Anomaly.objects.filter(pk__in=[anomaly.pk for anomaly in anomalies])
+            rows.note_history(change, user=user, reason=reason)

@@ -57,7 +57,8 @@ def neutralise(cells: "pd.Series[str]") -> "pd.Series[str]":
 
 def restore(cells: "pd.Series[str]") -> "pd.Series[str]":
     """Take the `'` of `neutralise` off."""
-    return cells.mask(cells.str.match(_QUOTED_FORMULA), cells.str[1:])
+    texts = [text[1:] if text[:1] == "'" and _QUOTED_FORMULA.match(text) else text for text in cells]
+    return pd.Series(texts, index=cells.index, dtype=cells.dtype)
 
 
 def format_times(times: "pd.Series[pd.Timestamp]") -> "pd.Series[str]":

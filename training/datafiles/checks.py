@@ -26,8 +26,10 @@ def find_faults(cells: pd.DataFrame) -> list[Fault]:
 
 def parse_scores(cells: "pd.Series[str]") -> "pd.Series[float]":
     """NaN for what is no number. A decimal comma is read as well as a point."""
-    texts = cells.str.strip()
-    return texts.where(texts.str.fullmatch(_NUMBER)).str.replace(",", ".").astype(float)
+    codes, distinct = pd.factorize(cells)  # a score has few forms: each is parsed once
+    texts = pd.Series(distinct, dtype=object).str.strip()
+    scores = texts.where(texts.str.fullmatch(_NUMBER)).str.replace(",", ".").astype(float)
+    return pd.Series(scores.to_numpy()[codes], index=cells.index)
 
 
 def parse_times(cells: "pd.Series[str]") -> "pd.Series[pd.Timestamp]":

@@ -8,10 +8,12 @@ import pandas as pd
 
 from training.datafiles.cells import CUSTOMER_FILES, derive_ids, restore
 from training.datafiles.checks import find_faults, parse_scores, parse_times
-from training.datafiles.tables import DataFileError, Table, read_table
+from training.datafiles.repeats import Ledger, Repetition, compare
+from training.datafiles.tables import DataFileError, Table, read_tables
 from training.ml.records import COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
 
 OPTIONAL = ("system", "section", "detected_at")
+_WANTED = "Give the customer's three files together, or one file with all three scores"
 _REQUIRED_TEXTS = ("description", "equipment_name", "equipment_id")
 
 
@@ -26,26 +28,44 @@ class RowProblem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRecords:
-    """What files hold. rows_read = rows of `frame` + `duplicates` + refused rows.
+    """What files hold. rows_read = `rows_kept` + `duplicates` + refused rows.
 
-    `frame` has the columns of `training.ml.records`, rows in the files' order; `problems` has one entry
-    for each thing that is wrong; `unstated` names the optional columns that the files do not have.
+    `problems` has one entry for each thing that is wrong; `unstated` names the optional columns that the
+    files do not have. The good rows themselves are not held: they are read again from the files.
     """
 
-    frame: pd.DataFrame
+    paths: tuple[Path, ...]
     problems: list[RowProblem]
     duplicates: list[RowProblem]
     rows_read: int
-    unstated: tuple[str, ...] = ()
+    rows_kept: int
+    unstated: tuple[str, ...]
+    left_out: "set[int]"  # positions
+    stamps: list[tuple[int, int]]
 
     @property
     def rows_refused(self) -> int:
-        return self.rows_read - len(self.frame) - len(self.duplicates)
+        return self.rows_read - self.rows_kept - len(self.duplicates)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All good rows at once, index 0 … n-1."""
+        return pd.concat(self.frames(), ignore_index=True)
+
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """The good rows, in the files' order and piece by piece, with the columns of `training.ml.records`.
+
+        Raises DataFileError when a file is not the one that was checked.
+        """
+        for source in _read_sources(self.paths):
+            yield _parse(source.cells.drop(index=list(self.left_out.intersection(source.cells.index))))
+        if _stamps(self.paths) != self.stamps:
+            raise DataFileError("A file was changed while it was read. Nothing was changed here.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Source:
-    """The rows of all files together, and which file each column comes from."""
+    """Some rows of all files together, and which file each column comes from."""
 
     cells: pd.DataFrame
     owner: dict[str, Table]
@@ -56,7 +76,7 @@ class _Source:
 
     def problem(self, position: int, field: str, message: str) -> RowProblem:
         table = self.owner[field]
-        return RowProblem(file=str(table.path), line=table.lines[position], message=message)
+        return RowProblem(file=str(table.path), line=int(table.lines[position]), message=message)
 
 
 def read_files(paths: Sequence[Path]) -> FileRecords:
@@ -67,43 +87,67 @@ def read_files(paths: Sequence[Path]) -> FileRecords:
     (without ids of their own: the same equipment, text, time and scores), any other a problem.
     Raises DataFileError when the files cannot be used at all.
     """
-    source = _read_source(paths)
-    problems = {position: [problem] for position, problem in _ragged(source)}
-    for position, field, message in find_faults(source.cells.drop(index=list(problems))):
-        problems.setdefault(position, []).append(source.problem(position, field, message))
-    frame = _parse(source.cells.drop(index=list(problems)))
-    duplicates = []
-    for position, problem, is_duplicate in _repeated(frame, source):
-        if is_duplicate:
-            duplicates.append(problem)
+    stamps, rows_read = _stamps(paths), 0
+    problems: dict[int, list[RowProblem]] = {}
+    ledger = Ledger()
+    for source in _read_sources(paths):
+        wrong = _problems(source)
+        sound = source.cells.drop(index=list(wrong))
+        ledger.enter(_parse(sound), source.first.lines)
+        problems |= wrong
+        rows_read += len(source.cells)
+    duplicates = {}
+    for repetition in _repetitions(paths, ledger):
+        problem = RowProblem(file=str(paths[0]), line=repetition.line, message=repetition.message)
+        if repetition.fields:
+            problems[repetition.position] = [problem]
         else:
-            problems[position] = [problem]
+            duplicates[repetition.position] = problem
     return FileRecords(
-        frame=frame.drop_duplicates("anomaly_id").reset_index(drop=True),
+        paths=tuple(paths),
         problems=[problem for _, row in sorted(problems.items()) for problem in row],
-        duplicates=duplicates,
-        rows_read=len(source.cells),
+        duplicates=[problem for _, problem in sorted(duplicates.items())],
+        rows_read=rows_read,
+        rows_kept=rows_read - len(problems) - len(duplicates),
         unstated=tuple(field for field in OPTIONAL if field not in source.cells),
+        left_out={*problems, *duplicates},
+        stamps=stamps,
     )
 
 
-def read_customer_directory(directory: Path) -> pd.DataFrame:
-    """Exactly the frame that `write_customer_files` wrote there, ids included. Raises DataFileError."""
-    source = _read_source([directory / name for name in CUSTOMER_FILES.values()])
-    for _, problem in _ragged(source):
-        raise DataFileError(f"{problem.file}:{problem.line}: {problem.message}.")
-    frame = _parse(source.cells)
-    unreadable = frame[list(SCORE_COLUMNS)].isna().any(axis="columns")
-    if "detected_at" in source.cells:
-        unreadable |= frame["detected_at"].isna() & (source.cells["detected_at"] != "")
-    if unreadable.any():
-        line = source.first.lines[int(unreadable.argmax())]
-        raise DataFileError(f"{directory}: a score or the time on line {line} cannot be read.")
-    return frame
+def read_customer_directory(directory: Path) -> Iterator[pd.DataFrame]:
+    """Exactly the rows that `write_customer_files` wrote there, ids included, piece by piece.
+
+    Raises DataFileError.
+    """
+    for source in _read_sources([directory / name for name in CUSTOMER_FILES.values()]):
+        for _, problem in _ragged(source):
+            raise DataFileError(f"{problem.file}:{problem.line}: {problem.message}.")
+        frame = _parse(source.cells)
+        unreadable = frame[list(SCORE_COLUMNS)].isna().any(axis="columns")
+        if "detected_at" in source.cells:
+            unreadable |= frame["detected_at"].isna() & (source.cells["detected_at"] != "")
+        if unreadable.any():
+            line = source.first.lines[unreadable].iloc[0]
+            raise DataFileError(f"{directory}: a score or the time on line {line} cannot be read.")
+        yield frame
 
 
-def _read_source(paths: Sequence[Path]) -> _Source:
-    tables = [read_table(path) for path in paths]
+def _stamps(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """What tells that a file was changed. A missing one is told of by who reads it."""
+    return [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.exists()]
+
+
+def _read_sources(paths: Sequence[Path]) -> Iterator[_Source]:
+    """The files side by side, at least one piece, maybe empty. Raises DataFileError."""
+    if not paths:
+        raise DataFileError(_WANTED)
+    # As long as the pieces are of one length, so are the rests of the files.
+    for tables in zip(*map(read_tables, paths), strict=True):
+        yield _source(tables)
+
+
+def _source(tables: Sequence[Table]) -> _Source:
     for table in tables:
         if missing := [field for field in _REQUIRED_TEXTS if field not in table.cells]:
             raise DataFileError(
@@ -111,11 +155,8 @@ def _read_source(paths: Sequence[Path]) -> _Source:
             )
     scores = {field: table for table in tables for field in SCORE_COLUMNS if field in table.cells}
     if len(scores) < 3 or len(tables) not in {1, 3} or len(set(map(id, scores.values()))) < len(tables):
-        raise DataFileError(
-            "Give the customer's three files together, or one file with all three scores; found "
-            + "; ".join(f"{table.path}: {_found_scores(table)}" for table in tables)
-            + "."
-        )
+        found = "; ".join(f"{table.path}: {_found_scores(table)}" for table in tables)
+        raise DataFileError(f"{_WANTED}; found {found}.")
     for table in tables[1:]:
         _require_alignment(tables[0], table)
     cells = tables[0].cells.drop(columns=list(SCORE_COLUMNS), errors="ignore")
@@ -130,27 +171,43 @@ def _found_scores(table: Table) -> str:
 
 def _require_alignment(first: Table, other: Table) -> None:
     """The same reports on the same rows, or the scores would go to other anomalies."""
-    if len(first.cells) != len(other.cells):
-        raise DataFileError(
-            f"{first.path} has {len(first.cells)} rows, {other.path} {len(other.cells)}: "
-            "the three files must have the same rows in the same order."
-        )
     ours, theirs = (
         table.cells.drop(columns=list(SCORE_COLUMNS), errors="ignore") for table in (first, other)
     )
     if set(ours) != set(theirs):
         raise DataFileError(f"{first.path} and {other.path} have different columns beside the score.")
+    if len(ours) != len(theirs):
+        _require_equal_lengths(first.path, other.path)
     differs = (ours != theirs[list(ours)]).any(axis="columns") & ~first.ragged & ~other.ragged
     if differs.any():
+        _require_equal_lengths(first.path, other.path)
         row = int(differs.argmax())
         raise DataFileError(
-            f"{first.path}:{first.lines[row]} and {other.path}:{other.lines[row]} are different reports: "
+            f"{first.path}:{first.lines.iloc[row]} and {other.path}:{other.lines.iloc[row]} are different "
+            "reports: the three files must have the same rows in the same order."
+        )
+
+
+def _require_equal_lengths(first: Path, other: Path) -> None:
+    """Of files that differ: a row missing in one says more than the first two rows that do not match."""
+    rows, others = (sum(len(table.cells) for table in read_tables(path)) for path in (first, other))
+    if rows != others:
+        raise DataFileError(
+            f"{first} has {rows} rows, {other} {others}: "
             "the three files must have the same rows in the same order."
         )
 
 
 def _restored(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(**{field: restore(cells[field]) for field in TEXT_COLUMNS if field in cells})
+
+
+def _problems(source: _Source) -> dict[int, list[RowProblem]]:
+    """What is wrong, by the rows' positions."""
+    problems = {position: [problem] for position, problem in _ragged(source)}
+    for position, field, message in find_faults(source.cells.drop(index=list(problems))):
+        problems.setdefault(position, []).append(source.problem(position, field, message))
+    return problems
 
 
 def _ragged(source: _Source) -> Iterator[tuple[int, RowProblem]]:
@@ -175,21 +232,13 @@ def _parse(cells: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(anomaly_id=frame["anomaly_id"].where(given, derive_ids(frame)))
 
 
-def _repeated(frame: pd.DataFrame, source: _Source) -> Iterator[tuple[int, RowProblem, bool]]:
-    """The rows whose id came before: position, what to say, and whether it is a mere duplicate."""
-    again = frame[frame["anomaly_id"].duplicated()]
-    first = pd.Series(frame.index, index=frame["anomaly_id"])
-    first = first[~first.index.duplicated()].loc[again["anomaly_id"]]
-    before = frame.loc[first].set_axis(again.index)
-    differs = (again != before) & ~(again.isna() & before.isna())
-    derived = again["anomaly_id"] == derive_ids(again)
-    for position, earlier, flags in zip(again.index, first, differs.to_numpy(), strict=True):
-        line = source.first.lines[earlier]
-        fields = [field for field, flag in zip(COLUMNS, flags, strict=True) if flag]
-        is_duplicate = not fields or (derived[position] and not set(fields) & set(SCORE_COLUMNS))
-        message = (
-            f"The same report as line {line}"
-            if is_duplicate
-            else f"The same report as line {line}, which is kept, with another {', '.join(fields)}"
-        )
-        yield position, source.problem(position, "description", message), is_duplicate
+def _repetitions(paths: Sequence[Path], ledger: Ledger) -> Iterator[Repetition]:
+    """All rows whose id came before. Where the content differs, both rows are read again and compared."""
+    duplicates, unclear = ledger.repetitions()
+    yield from duplicates
+    if len(unclear):
+        rows = [
+            _parse(source.cells.loc[source.cells.index.intersection(unclear)])
+            for source in _read_sources(paths)
+        ]
+        yield from compare(pd.concat(rows), ledger.lines(unclear))

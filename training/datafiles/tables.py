@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -15,6 +16,7 @@ import pandas as pd
 from training.datafiles.cells import field_of
 from training.errors import TrainingError
 
+PIECE = 5_000  # rows read at a time: bounds memory
 _ZIP = b"PK\x03\x04"  # how an .xlsx begins
 _MAX_HEADER = 65_536  # characters
 _UNDECODABLE = r"[\ud800-\udfff]"
@@ -26,42 +28,55 @@ class DataFileError(TrainingError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """The known columns of a file, as text (object dtype, index 0 … n-1); rows without any text left out.
+    """A piece of a file: its known columns, as text (object dtype); rows without any text left out.
 
-    `lines` has the line (CSV) or row (Excel) on which each row begins, `widths` its number of cells.
+    The index goes on from piece to piece. `lines` has the line (CSV) or row (Excel) on which each row
+    begins, `widths` its number of cells, both under the same index.
     """
 
     path: Path
     cells: pd.DataFrame
-    lines: list[int]
-    widths: list[int]
+    lines: "pd.Series[int]"
+    widths: "pd.Series[int]"
     width: int  # cells in the header
 
     @property
     def ragged(self) -> "pd.Series[bool]":
         """Which rows have too few or too many cells: theirs may stand under the wrong columns."""
-        return pd.Series(self.widths, dtype=int) != self.width
+        return self.widths != self.width
 
 
-def read_table(path: Path) -> Table:
-    """Raises DataFileError."""
+def read_tables(path: Path) -> Iterator[Table]:
+    """The file in pieces of PIECE rows, the last one shorter, maybe empty. Raises DataFileError."""
     try:
         with path.open("rb") as file:
             rows = _excel_rows(path) if file.read(len(_ZIP)) == _ZIP else _csv_rows(path)
         _, titles = next(rows, (1, []))
         fields = _fields(path, titles)
-        kept = [(line, row) for line, row in rows if any(row)]
+        filled = ((line, row) for line, row in rows if any(row))
+        for start in count(0, PIECE):
+            kept = list(islice(filled, PIECE))
+            yield _table(path, kept, start, fields, len(titles))
+            if len(kept) < PIECE:
+                return
     except OSError as error:
         raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
     except csv.Error as error:
         raise DataFileError(f"{path} is not a readable CSV file: {error}.") from error
-    width = len(titles)
-    cells = pd.DataFrame([_fitted(row, width) for _, row in kept], columns=range(width), dtype=object)
+
+
+def _table(
+    path: Path, rows: list[tuple[int, list[str]]], start: int, fields: dict[int, str], width: int
+) -> Table:
+    index = pd.RangeIndex(start, start + len(rows))
+    fitted = [_fitted(row, width) for _, row in rows]
+    columns = list(zip(*fitted, strict=True)) or [()] * width
+    cells = {field: pd.Series(columns[at], index=index, dtype=object) for at, field in fields.items()}
     return Table(
         path=path,
-        cells=cells[list(fields)].set_axis(list(fields.values()), axis="columns"),
-        lines=[line for line, _ in kept],
-        widths=[len(row) for _, row in kept],
+        cells=pd.DataFrame(cells, index=index),
+        lines=pd.Series([line for line, _ in rows], index=index, dtype=int),
+        widths=pd.Series([len(row) for _, row in rows], index=index, dtype=int),
         width=width,
     )
 

@@ -22,6 +22,7 @@ from training.ml.errors import TamperedArtifactError
 FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 8 * 1024 * 1024  # bytes; ours have some tens of thousands
+PIECE = 1024 * 1024  # bytes copied at a time
 
 _ENVELOPE = re.compile(rb'\{"signed":(.+),"signature":"([0-9a-f]{64})"\}\n', re.DOTALL)
 
@@ -61,6 +62,22 @@ class Manifest:
         if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
             raise TamperedArtifactError(f"{name!r} in {self.path.name} was altered.")
         return content
+
+    def copy(self, name: str, target: Path) -> None:
+        """Write the file's content to `target`, in pieces; what is there afterwards was signed.
+
+        Raises TamperedArtifactError like `read`, having written something else perhaps.
+        """
+        entry = self.files.get(name)
+        if entry is None:
+            raise TamperedArtifactError(f"{self.path.name} holds no file {name!r}.")
+        digest = hashlib.sha256()
+        with target.open("wb") as copy, _reading(self.path / name) as handle:
+            while piece := handle.read(PIECE):
+                digest.update(piece)
+                copy.write(piece)
+        if digest.hexdigest() != entry.sha256:
+            raise TamperedArtifactError(f"{name!r} in {self.path.name} was altered.")
 
 
 def sign_directory(path: Path, *, key: str, kind: str, facts: Mapping[str, Any]) -> Manifest:

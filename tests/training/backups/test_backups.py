@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -67,7 +68,7 @@ def test_a_backup_holds_the_model_and_the_records(version: ModelVersion) -> None
     assert {name: files_of(backup)[name] for name in MODEL_FILES} == {
         name: files_of(version)[name] for name in MODEL_FILES
     }
-    frame = datafiles.read_customer_directory(artifacts.directory_of(backup))
+    frame = pd.concat(datafiles.read_customer_directory(artifacts.directory_of(backup)))
     assert frame.to_dict("records") == frames.approved_frame().to_dict("records")
     row = Backup.objects.get()
     assert (row.kind, row.record_count, row.model_version, row.created_by) == (MANUAL, 12, version, user)
@@ -120,7 +121,7 @@ def test_only_approved_records_are_held(version: ModelVersion) -> None:
 
     backup = backups.create_backup(kind=MANUAL)
 
-    frame = datafiles.read_customer_directory(artifacts.directory_of(backup))
+    frame = pd.concat(datafiles.read_customer_directory(artifacts.directory_of(backup)))
     assert backup.record_count == 10
     assert set(frame["anomaly_id"]) == {f"T-{n:03d}" for n in range(12)} - {"T-001", "T-002"}
 
@@ -261,7 +262,7 @@ def test_a_backup_sees_one_moment_and_holds_no_writer_up(
 
     backup = backups.create_backup(kind=MANUAL)
 
-    frame = datafiles.read_customer_directory(artifacts.directory_of(backup))
+    frame = pd.concat(datafiles.read_customer_directory(artifacts.directory_of(backup)))
     assert frame.to_dict("records") == expected
     assert Anomaly.objects.approved().count() == 4
 

@@ -77,7 +77,7 @@ def test_killed_before_any_statement_everything_is_old_and_the_next_restore_work
 @pytest.mark.parametrize(
     ("owner", "step"),
     [
-        (backups, "_read_records"),
+        (backups, "_copy_records"),
         (backups, "_try_model"),
         (backups, "create_backup"),
         (backups, "_make_servable"),

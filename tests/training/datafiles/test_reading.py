@@ -229,9 +229,9 @@ def test_a_damaged_directory_is_not_restored_from(tmp_path: Path) -> None:
     ):
         paths[0].write_text(damaged)
         with pytest.raises(DataFileError, match=message):
-            read_customer_directory(tmp_path)
+            list(read_customer_directory(tmp_path))
     for path in paths:
         path.write_text(path.read_text().replace("2024-01-03", "some day"))
     paths[0].write_text(sound.replace("2024-01-03", "some day"))
     with pytest.raises(DataFileError, match="a score or the time on line 3 cannot be read"):
-        read_customer_directory(tmp_path)
+        list(read_customer_directory(tmp_path))

@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 
 from tests.training.datafiles.files import write_single
-from training.datafiles import DataFileError
-from training.datafiles.tables import read_table
+from training.datafiles import DataFileError, tables
+from training.datafiles.tables import Table, read_tables
+
+
+def read_table(path: Path) -> Table:
+    """Of a file of one piece."""
+    (table,) = read_tables(path)
+    return table
+
 
 HEADER = "Num_equipement;Description;Criticité"
 
@@ -23,8 +30,24 @@ def test_rows_know_the_line_on_which_they_begin(tmp_path: Path) -> None:
         header="equipment_id,description",
     )
     table = read_table(path)
-    assert table.lines == [2, 4, 7]
+    assert table.lines.tolist() == [2, 4, 7]
     assert table.cells["description"].tolist() == ["one", "two\nlines", "three"]
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(0, [0]), (1, [1]), (2, [2, 0]), (5, [2, 2, 1])])
+def test_a_file_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(tables, "PIECE", 2)
+    texts = [f"text {number}" for number in range(rows)]
+    path = write_single(
+        tmp_path / "x.csv", *(f"p,{text}\n" for text in texts), header="equipment_id,description"
+    )
+    pieces = list(read_tables(path))
+    assert [len(piece.cells) for piece in pieces] == sizes
+    whole = pd.concat([piece.cells for piece in pieces])
+    assert (whole.index.tolist(), whole["description"].tolist()) == (list(range(rows)), texts)
+    assert pd.concat([piece.lines for piece in pieces]).tolist() == [2 * row + 2 for row in range(rows)]
 
 
 def test_semicolons_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
@@ -35,14 +58,14 @@ def test_semicolons_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> N
         "equipment_id": ["p-1", "p-2"],
         "description": ["fuite, vapeur", ""],
     }
-    assert table.lines == [2, 3]
+    assert table.lines.tolist() == [2, 3]
 
 
 def test_rows_of_another_width_are_marked(tmp_path: Path) -> None:
     table = read_table(write_single(tmp_path / "x.csv", "p-1;a", "p-2;b;3", "p-3;c;3;4", header=HEADER))
     assert table.cells["description"].tolist() == ["a", "b", "c"]
     assert table.ragged.tolist() == [True, False, True]
-    assert (table.widths, table.width) == ([2, 3, 4], 3)
+    assert (table.widths.tolist(), table.width) == ([2, 3, 4], 3)
 
 
 def test_a_byte_that_is_not_utf8_costs_its_cell_only(tmp_path: Path) -> None:
@@ -93,7 +116,7 @@ def test_excel_cells_are_read_as_they_would_stand_in_a_csv(tmp_path: Path) -> No
     ]
     pd.DataFrame(rows).to_excel(path, header=False, index=False)
     table = read_table(path)
-    assert table.lines == [2, 4]
+    assert table.lines.tolist() == [2, 4]
     assert table.cells.to_numpy().tolist() == [
         ["p-1", " NA ", "2024-01-02 03:04:05", "3", ""],
         ["17", "x", "2024-01-02", "2.5", "True"],

@@ -55,7 +55,7 @@ class Command(BaseCommand):
             write_report(options["report"], records)
         self.list_left_out("refused", records.problems)
         self.list_left_out("duplicate", records.duplicates)
-        if records.frame.empty:
+        if not records.rows_kept:
             raise CommandError(
                 f"None of the {records.rows_read:,} rows can be imported. Nothing was changed."
             )
@@ -65,7 +65,7 @@ class Command(BaseCommand):
             status=Anomaly.Status(options["status"]),
             reason="Imported from " + ", ".join(path.name for path in options["files"]),
             dry_run=options["dry_run"],
-            track=partial(track, total=len(records.frame), label="Storing"),
+            track=partial(track, total=records.rows_kept, label="Storing"),
         )
         self.summarise(records, counts, dry_run=options["dry_run"])
 
