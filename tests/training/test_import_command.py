@@ -1,5 +1,6 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -7,6 +8,8 @@ from django.db import DatabaseError
 
 from tests.training.datafiles.files import FAN, PUMP, write_customer, write_single
 from training import records
+from training.importing import import_records
+from training.management.commands import import_anomalies
 from training.models import Anomaly
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +90,21 @@ def test_nothing_to_import_is_an_error(tmp_path: Path, capsys: pytest.CaptureFix
 def test_files_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="No such file"):
         call_command("import_anomalies", tmp_path / "x.csv")
+
+
+def test_a_file_that_changes_meanwhile_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_customer(tmp_path, PUMP, FAN)
+
+    def change_and_import(**options: Any) -> records.RecordCounts:
+        paths[0].write_text(paths[0].read_text().replace(",5\n", ",4.5\n"))
+        return import_records(**options)
+
+    monkeypatch.setattr(import_anomalies, "import_records", change_and_import)
+    with pytest.raises(CommandError, match="changed while it was read: try again. Nothing was imported"):
+        call_command("import_anomalies", *paths)
+    assert not Anomaly.objects.exists()
 
 
 def test_nothing_is_half_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

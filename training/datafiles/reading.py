@@ -60,7 +60,7 @@ class FileRecords:
         for source in _read_sources(self.paths):
             yield _parse(source.cells.drop(index=list(self.left_out.intersection(source.cells.index))))
         if _stamps(self.paths) != self.stamps:
-            raise DataFileError("A file was changed while it was read. Nothing was changed here.")
+            raise DataFileError("A file was changed while it was read: try again.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.training.datafiles.files import FAN, PUMP, TEXTS, TITLES, write_customer, write_single
-from training.datafiles import DataFileError, FileRecords, read_customer_directory, read_files
+from training.datafiles import DataFileError, FileRecords, read_customer_directory, read_files, tables
 from training.ml.records import COLUMNS, SCORE_COLUMNS
 
 
@@ -218,6 +218,66 @@ def test_files_with_different_columns_are_refused(tmp_path: Path) -> None:
     paths[1].write_text(paths[1].read_text().replace("Systeme", "Autre"))
     with pytest.raises(DataFileError, match="have different columns beside the score"):
         read_files(paths)
+
+
+MIXED = (
+    PUMP,
+    FAN,
+    PUMP.replace("1/2/3", "4/2/5"),
+    "p-1,Eau,,2024-01-02 03:04:05,Pompe,MEC 1/6/x",
+    FAN.replace("MEC", "ELEC"),
+    FAN,
+    PUMP.replace("Fuite", "Bruit"),
+)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+def test_pieces_give_what_the_whole_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    paths = write_customer(tmp_path, *MIXED)
+    paths[2].write_text(paths[2].read_text().replace("Bruit garniture,", "Bruit garniture,,"))
+    whole = read_files(paths)
+    frame = whole.frame
+    monkeypatch.setattr(tables, "PIECE", piece)
+    assert read_files(paths) == whole
+    assert max(map(len, whole.frames())) <= piece
+    assert whole.frame.equals(frame)
+    assert said(whole) == [
+        (
+            "disponibilite.csv",
+            4,
+            "The same report as line 2, which is kept, with another availability_score, process_safety_score",
+        ),
+        ("disponibilite.csv", 5, "description must not be blank"),
+        ("fiabilite.csv", 5, "fiability_score must be between 1 and 5, got 6"),
+        ("process_safty.csv", 5, "process_safety_score must be a finite number, got 'x'"),
+        ("process_safty.csv", 8, "The row has 8 cells, the header 7"),
+        ("disponibilite.csv", 6, "The same report as line 3"),
+        ("disponibilite.csv", 7, "The same report as line 3"),
+    ]
+    assert (whole.rows_read, whole.rows_kept, whole.rows_refused, len(frame)) == (7, 2, 3, 2)
+
+
+@pytest.mark.parametrize(("rows", "piece"), [(3, 2), (4, 2), (3, 7)])
+def test_lengths_are_told_of_whatever_the_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, piece: int
+) -> None:
+    monkeypatch.setattr(tables, "PIECE", piece)
+    paths = write_customer(tmp_path, *(PUMP.replace("p-1", f"p-{row}") for row in range(rows)))
+    lines = paths[1].read_text().splitlines(keepends=True)
+    for kept in (lines[:-1], [lines[0], *lines[2:]]):
+        paths[1].write_text("".join(kept))
+        with pytest.raises(DataFileError, match=rf"has {rows} rows, .*fiabilite.csv {rows - 1}:"):
+            read_files(paths)
+
+
+def test_files_that_change_meanwhile_are_not_stored(tmp_path: Path) -> None:
+    paths = write_customer(tmp_path, PUMP, FAN)
+    records = read_files(paths)
+    paths[0].write_text(paths[0].read_text().replace(",5\n", ",4.5\n"))
+    with pytest.raises(DataFileError, match="A file was changed while it was read"):
+        list(records.frames())
 
 
 def test_a_damaged_directory_is_not_restored_from(tmp_path: Path) -> None:

@@ -59,15 +59,20 @@ class Command(BaseCommand):
             raise CommandError(
                 f"None of the {records.rows_read:,} rows can be imported. Nothing was changed."
             )
-        counts = import_records(
-            records=records,
-            user=None,
-            status=Anomaly.Status(options["status"]),
-            reason="Imported from " + ", ".join(path.name for path in options["files"]),
-            dry_run=options["dry_run"],
-            track=partial(track, total=records.rows_kept, label="Storing"),
-        )
-        self.summarise(records, counts, dry_run=options["dry_run"])
+        self.summarise(records, self.store(records, **options), dry_run=options["dry_run"])
+
+    def store(self, records: FileRecords, *, status: str, dry_run: bool, **options: Any) -> RecordCounts:
+        try:
+            return import_records(
+                records=records,
+                user=None,
+                status=Anomaly.Status(status),
+                reason="Imported from " + ", ".join(path.name for path in options["files"]),
+                dry_run=dry_run,
+                track=partial(track, total=records.rows_kept, label="Storing"),
+            )
+        except DataFileError as error:
+            raise CommandError(f"{error} Nothing was imported.") from error
 
     def read(self, files: list[Path]) -> FileRecords:
         try:
