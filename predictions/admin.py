@@ -3,8 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, F, FloatField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,9 +17,11 @@ from predictions.models import Prediction
 from predictions.services import suggest_for_queue
 from training.admin import bands
 from training.admin.anomalies import AnomalyAdmin
+from training.admin.bands import WORDS
 from training.admin.base import ReadOnlyAdmin
 from training.admin.filters import BandFilter
 from training.admin.labels import decimals
+from training.criticality import in_band
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
@@ -93,19 +94,25 @@ def _percent(prediction: Prediction) -> str:
 class SuggestedBandFilter(BandFilter):
     """By the band of what is known: the reviewed criticality, or else the suggested one."""
 
-    field = "known_criticality"
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
+        band = self.value()
+        if band not in WORDS:
+            return queryset
+        suggested = Q(pk__in=suggestions().filter(in_band(band)).values("anomaly"))
+        return queryset.filter(in_band(band) | Q(criticality=None) & suggested)
 
 
-def with_known_criticality(anomalies: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
-    """Annotated: what the active version `suggested`, and whether it `needs_attention`;
-    `known_criticality`, the reviewed one or else that.
-    """
-    suggestion = Prediction.objects.filter(anomaly=OuterRef("pk"), model_version__is_active=True)
-    total = F("availability_score") + F("fiability_score") + F("process_safety_score")
-    suggested = Subquery(suggestion.annotate(total=Cast(total, FloatField())).values("total"))
-    needs_attention = Exists(suggestion.filter(needs_attention=True))
-    return anomalies.annotate(suggested=suggested, needs_attention=needs_attention).annotate(
-        known_criticality=Coalesce("criticality", "suggested")
+def suggestions() -> "QuerySet[Prediction]":
+    """What the active version suggested."""
+    return Prediction.objects.filter(model_version__is_active=True)
+
+
+def with_suggestions(anomalies: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
+    """Annotated: the criticality that the active version `suggested`, and whether it `needs_attention`."""
+    suggestion = suggestions().filter(anomaly=OuterRef("pk"))
+    return anomalies.annotate(
+        suggested=Subquery(suggestion.values("criticality")),
+        needs_attention=Exists(suggestion.filter(needs_attention=True)),
     )
 
 
@@ -125,7 +132,7 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
         return response
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Anomaly]":
-        return with_known_criticality(super().get_queryset(request))
+        return with_suggestions(super().get_queryset(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: Anomaly | None = None) -> list[tuple[Any, Any]]:
         """The suggestion stands above the scores that the reviewer gives."""

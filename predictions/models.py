@@ -1,6 +1,7 @@
 """Suggestions that were made for the anomalies of the review queue: kept, so that quality can be measured."""
 
 from django.db import models
+from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
 from training.models import Anomaly, ModelVersion
@@ -18,6 +19,12 @@ class Prediction(models.Model):
     availability_score = models.PositiveSmallIntegerField(_("availability"))
     fiability_score = models.PositiveSmallIntegerField(_("fiability"))
     process_safety_score = models.PositiveSmallIntegerField(_("process safety"))
+    criticality = models.GeneratedField(
+        verbose_name=_("criticality"),
+        expression=F("availability_score") + F("fiability_score") + F("process_safety_score"),
+        output_field=models.FloatField(),
+        db_persist=True,
+    )
     # {target: [P(1), …, P(5)]}
     distributions = models.JSONField(_("distributions"))
     # The least certain of the three: the probability of the suggested score.
@@ -30,6 +37,12 @@ class Prediction(models.Model):
         verbose_name = _("prediction")
         verbose_name_plural = _("predictions")
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["model_version", "criticality"], name="prediction_version_criticality"),
+            models.Index(fields=["needs_attention", "-id"], name="prediction_needs_attention"),
+            models.Index(fields=["confidence", "-id"], name="prediction_confidence"),
+            models.Index(fields=["created_at"], name="prediction_created"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["anomaly", "model_version"], name="one_prediction_per_anomaly_and_version"

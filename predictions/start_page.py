@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
@@ -12,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from predictions.admin import with_known_criticality
+from predictions.admin import suggestions
 from predictions.services import suggest_for_queue
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import age, decimals, duration
@@ -20,6 +21,7 @@ from training.admin.sessions import newly_approved_in_words
 from training.criticality import in_band
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
 
+COUNTED = 10_000  # critical anomalies: more are not counted, to keep the page fast
 GOOD, WATCH, BAD = "good", "watch", "bad"
 SESSION_TONES = {
     TrainingSession.Status.FAILED: BAD,
@@ -68,19 +70,27 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _waiting() -> dict[str, Any]:
-    pending = with_known_criticality(Anomaly.objects.pending())
+    pending = Anomaly.objects.pending()
     url = reverse("admin:training_anomaly_changelist") + "?status__exact=pending"
     count = pending.count()
-    critical = pending.filter(in_band("critical", "known_criticality")).count() if count else 0
+    critical = _critical(pending)
+    shown = number_format(critical) + ("+" if critical == COUNTED else "")
     return {
         "count": count,
         "words": ngettext("anomaly to review", "anomalies to review", count),
         "critical": critical,
         "critical_words": ngettext("%(count)s of them critical", "%(count)s of them critical", critical)
-        % {"count": number_format(critical)},
+        % {"count": shown},
         "url": url,
         "critical_url": f"{url}&band=critical",
     }
+
+
+def _critical(pending: QuerySet[Anomaly]) -> int:
+    """How many are critical, by their own scores or else by the suggested ones; no more than are COUNTED."""
+    scored = pending.filter(in_band("critical"))
+    unscored = suggestions().filter(in_band("critical"), anomaly__status="pending", anomaly__criticality=None)
+    return min(scored[:COUNTED].count() + unscored[:COUNTED].count(), COUNTED)
 
 
 def _cards(version: ModelVersion | None) -> Iterator[tuple[str, Card]]:

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from predictions.admin import with_known_criticality
+from predictions.admin import with_suggestions
 from predictions.models import Prediction
 from tests.factories import AnomalyFactory, ApprovedFactory, VersionFactory
 from tests.training.admin.people import staff, superuser
@@ -40,12 +40,16 @@ def test_known_is_what_was_reviewed_or_else_what_the_active_version_suggests(act
     suggest(unscored, old, 1, 1, 1)
     suggest(unscored, active, 5, 1, 5)
     suggest(scored, active, 5, 5, 5)
-    rows: Any = with_known_criticality(Anomaly.objects.all())
-    assert {(row.pk, row.suggested, row.known_criticality) for row in rows} == {
-        (unscored.pk, 11.0, 11.0),
-        (scored.pk, 15.0, 6.0),
-        (unknown.pk, None, None),
+    rows: Any = with_suggestions(Anomaly.objects.all())
+    assert {(row.pk, row.suggested) for row in rows} == {
+        (unscored.pk, 11.0),
+        (scored.pk, 15.0),
+        (unknown.pk, None),
     }
+    client = staff("training.view_anomaly")
+    for band, expected in {"normal": [scored], "high": [], "critical": [unscored]}.items():
+        found = client.get(f"{LIST}?band={band}").context["cl"].result_list
+        assert list(found) == expected
 
 
 def test_the_list_shows_and_filters_what_is_suggested(active: ModelVersion) -> None:
@@ -124,7 +128,7 @@ def test_predictions_are_read_only(active: ModelVersion) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize(("path", "queries"), [("training_anomaly", 7), ("predictions_prediction", 7)])
+@pytest.mark.parametrize(("path", "queries"), [("training_anomaly", 6), ("predictions_prediction", 6)])
 def test_lists_cost_the_same_for_one_and_for_three(
     path: str,
     queries: int,

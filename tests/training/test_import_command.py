@@ -102,7 +102,7 @@ def test_a_file_that_changes_meanwhile_is_not_imported(
         return import_records(**options)
 
     monkeypatch.setattr(import_anomalies, "import_records", change_and_import)
-    with pytest.raises(CommandError, match="changed while it was read: try again. Nothing was imported"):
+    with pytest.raises(CommandError, match=r"changed while it was read: try again\. Nothing was imported"):
         call_command("import_anomalies", *paths)
     assert not Anomaly.objects.exists()
 

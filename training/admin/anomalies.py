@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from import_export.admin import ExportMixin
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import AllValuesCheckboxFilter, ChoicesCheckboxFilter, RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import display
@@ -28,7 +28,7 @@ from training import review
 from training.admin import bands, labels
 from training.admin.base import person, refusals_as_messages
 from training.admin.export import FORMATS, AnomalyResource
-from training.admin.filters import BandFilter
+from training.admin.filters import BandFilter, SectionFilter
 from training.admin.history import ChangesInWords
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
@@ -106,11 +106,12 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):
         ("status", ChoicesCheckboxFilter),
         BandFilter,
         ("source", ChoicesCheckboxFilter),
-        ("section", AllValuesCheckboxFilter),
+        ("section", SectionFilter),
         ("detected_at", RangeDateFilter),
     )
     list_filter_submit = True
     list_per_page = 50
+    show_full_result_count = False
     compressed_fields = False
     search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
     actions = ("approve_selected", "reject_selected", "reopen_selected")

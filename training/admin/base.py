@@ -30,6 +30,7 @@ class ReadOnlyAdmin(ModelAdmin):
     """Rows that only the product itself writes."""
 
     compressed_fields = False
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -1,11 +1,13 @@
 """Filters of the lists."""
 
+from typing import Any
+
 from django.contrib.admin import ModelAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import AllValuesCheckboxFilter, DropdownFilter
 
 from training.admin.bands import WORDS
 from training.criticality import in_band
@@ -26,3 +28,11 @@ class BandFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
         return queryset.filter(in_band(self.value(), self.field)) if self.value() in WORDS else queryset
+
+
+class SectionFilter(AllValuesCheckboxFilter):
+    """By the owner section."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lookup_choices = Anomaly.objects.sections()

@@ -24,6 +24,22 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
     def approved(self) -> "AnomalyQuerySet":
         return self.filter(status=Anomaly.Status.APPROVED)
 
+    def sections(self) -> list[str]:
+        """The owner sections of all anomalies, sorted: one look at the index for each of them.
+
+        https://wiki.postgresql.org/wiki/Loose_indexscan
+        """
+        connection = connections[self.db]
+        table = connection.ops.quote_name(self.model._meta.db_table)  # noqa: SLF001  # Django documents _meta
+        with connection.cursor() as cursor:
+            cursor.execute(  # the table's name is all that is put in
+                f"WITH RECURSIVE found (section) AS (SELECT MIN(section) FROM {table} UNION ALL "  # noqa: S608
+                f"SELECT (SELECT MIN(section) FROM {table} AS next WHERE next.section > found.section) "
+                "FROM found WHERE found.section IS NOT NULL) "
+                "SELECT section FROM found WHERE section IS NOT NULL"
+            )
+            return [section for (section,) in cursor.fetchall()]
+
     def note_history(self, change: str, *, user: User | None, reason: str) -> None:
         """Copy the rows as they are into the history, oldest first: what `bulk_history_create` does, without
         fetching them. `change` is "+" or "~".
@@ -118,6 +134,15 @@ class Anomaly(models.Model):
             models.Index(fields=["status", "reviewed_at"], name="anomaly_status_reviewed"),
             models.Index(fields=["equipment_id", "detected_at"], name="anomaly_equipment_detected"),
             models.Index(fields=["detected_at"], name="anomaly_detected"),
+            # What lists are filtered and ordered by: counted and cut to a page without reading the rows.
+            models.Index(fields=["status", "-id"], name="anomaly_status_newest"),
+            models.Index(fields=["source", "-id"], name="anomaly_source_newest"),
+            models.Index(fields=["section", "-id"], name="anomaly_section_newest"),
+            models.Index(fields=["system", "-id"], name="anomaly_system_newest"),
+            models.Index(fields=["criticality", "-id"], name="anomaly_criticality_newest"),
+            models.Index(fields=["equipment_name", "-id"], name="anomaly_equipment_name_newest"),
+            models.Index(fields=["created_at"], name="anomaly_created"),
+            models.Index(fields=["reviewed_at"], name="anomaly_reviewed"),
         ]
         constraints = [
             *(
