@@ -37,6 +37,7 @@ class PredictionAdmin(ReadOnlyAdmin):
         "created_at",
     )
     list_select_related = ("anomaly", "model_version")
+    list_per_page = 50
     list_filter = (
         ("model_version", RelatedDropdownFilter),
         "needs_attention",

@@ -8,18 +8,19 @@ model, the row's `model_version` is empty, and a training can go on.
 
 import logging
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain, count, islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -107,6 +108,7 @@ def verify_backup(*, backup: Backup) -> Backup:
     try:
         with tempfile.TemporaryDirectory() as copy:
             _copy_records(manifest, Path(copy))
+            deque(_read_records(manifest, Path(copy)), maxlen=0)
         if _holds_model(manifest):
             _try_model(manifest)
     except BackupError as error:
@@ -118,10 +120,10 @@ def verify_backup(*, backup: Backup) -> Backup:
 def preview_restore(*, backup: Backup) -> RestorePreview:
     """What `restore_backup` would change now; changes nothing. Raises BackupError."""
     manifest = artifacts.verify(backup)
-    present, approved, differences = 0, 0, Counter[str]()
+    held, present, approved, differences = manifest.facts["record_count"], 0, 0, Counter[str]()
     with tempfile.TemporaryDirectory() as copy:
-        ids = _copy_records(manifest, Path(copy))
-        for frame in datafiles.read_customer_directory(Path(copy)):
+        _copy_records(manifest, Path(copy))
+        for frame in _read_records(manifest, Path(copy)):
             reports = {report.anomaly_id: report for report in records.reports_from_frame(frame)}
             for anomaly in Anomaly.objects.filter(anomaly_id__in=list(reports)):
                 present += 1
@@ -132,10 +134,10 @@ def preview_restore(*, backup: Backup) -> RestorePreview:
         version_to=_version_of(manifest),
         records_to_pending=Anomaly.objects.approved().count() - approved,
         records_reapproved=present - approved,
-        records_recreated=len(ids) - present,
+        records_recreated=held - present,
         scores_changed=differences["scores"],
         texts_changed=differences["texts"],
-        records_in_backup=len(ids),
+        records_in_backup=held,
     )
 
 
@@ -152,7 +154,7 @@ def restore_backup(
     on_step("Verifying the backup")
     manifest = artifacts.verify(backup)
     with tempfile.TemporaryDirectory() as copy:
-        ids = _copy_records(manifest, Path(copy))
+        _copy_records(manifest, Path(copy))
         version = _version_of(manifest)
         if _holds_model(manifest):
             _try_model(manifest)
@@ -163,8 +165,8 @@ def restore_backup(
         reason = f"Restored from {backup.name}"
         with transaction.atomic():
             _shut_out_writers()
+            counts, ids = _store(manifest, Path(copy), user=user, reason=reason)
             reopened = _reopen_others(ids, user=user, reason=reason)
-            counts = _store(Path(copy), user=user, reason=reason)
             if version and files:
                 _claim_files(version, files)
             versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
@@ -265,34 +267,45 @@ def _holds_model(manifest: Manifest) -> bool:
     return model is not None and "missing" not in model
 
 
-def _copy_records(manifest: Manifest, directory: Path) -> "npt.NDArray[np.bytes_]":
-    """Copy the backup's verified CSVs to where nobody changes them; the digests of its records' ids.
-
-    Raises BackupError when a record cannot be read, or there are not as many as there should be.
-    """
-    name, expected = manifest.path.name, manifest.facts["record_count"]
+def _copy_records(manifest: Manifest, directory: Path) -> None:
+    """Copy the backup's CSVs, verified, to where nobody changes them. Raises BackupError."""
     try:
         for file in datafiles.CUSTOMER_FILES.values():
             manifest.copy(file, directory / file)
-        rows = datafiles.read_customer_directory(directory)
-        ids = np.concatenate([datafiles.digests(frame["anomaly_id"]) for frame in rows])
-    except (TrainingError, TamperedArtifactError) as error:
+    except TamperedArtifactError as error:
+        raise BackupError(f"The records of {manifest.path.name} cannot be read: {error}") from error
+
+
+def _read_records(manifest: Manifest, directory: Path) -> Iterator[pd.DataFrame]:
+    """The backup's training set from that copy, piece by piece.
+
+    Raises BackupError, at the latest at the end, when it is not what the backup should hold.
+    """
+    name, expected, found = manifest.path.name, manifest.facts["record_count"], 0
+    try:
+        for frame in datafiles.read_customer_directory(directory):
+            found += len(frame)
+            yield frame
+    except TrainingError as error:
         raise BackupError(f"The records of {name} cannot be read: {error}") from error
-    if len(ids) != expected:
-        raise BackupError(f"{name} should hold {expected} records, and holds {len(ids)}.")
-    return ids
+    if found != expected:
+        raise BackupError(f"{name} should hold {expected} records, and holds {found}.")
 
 
-def _store(directory: Path, *, user: User | None, reason: str) -> records.RecordCounts:
-    """Make the records of those CSVs approved, exactly as they are there."""
-    pieces = map(records.reports_from_frame, datafiles.read_customer_directory(directory))
-    return records.store_records(
-        reports=chain.from_iterable(pieces),
-        user=user,
-        source=Anomaly.Source.RESTORE,
-        reason=reason,
-        exactly=True,
-    )
+def _store(
+    manifest: Manifest, directory: Path, *, user: User | None, reason: str
+) -> tuple[records.RecordCounts, "npt.NDArray[np.bytes_]"]:
+    """Make the backup's records approved, exactly as they are there; also the digests of their ids."""
+    ids = []
+
+    def reports() -> Iterator[records.ScoredReport]:
+        for frame in _read_records(manifest, directory):
+            ids.append(datafiles.digests(frame["anomaly_id"]))
+            yield from records.reports_from_frame(frame)
+
+    source = Anomaly.Source.RESTORE
+    counts = records.store_records(reports=reports(), user=user, source=source, reason=reason, exactly=True)
+    return counts, np.concatenate(ids)
 
 
 def _try_model(manifest: Manifest) -> None:

@@ -46,9 +46,10 @@ class Ledger:
 
     def repetitions(self) -> tuple[list[Repetition], pd.Index]:
         """The exact duplicates, and the positions of the rows that must be compared field by field."""
-        entries = np.concatenate(self.entries)
+        entries = self._all()
         order = np.argsort(entries["id"], kind="stable")
-        again = np.flatnonzero(entries["id"][order][1:] == entries["id"][order][:-1]) + 1
+        ids = entries["id"][order]
+        again = np.flatnonzero(ids[1:] == ids[:-1]) + 1
         # The rows of one id stand together, the earliest first: before each run of repetitions.
         runs = np.maximum.accumulate(np.where(np.diff(again, prepend=-1) > 1, again - 1, 0))
         before, repeated = entries[order[runs]], entries[order[again]]
@@ -61,8 +62,12 @@ class Ledger:
         return duplicates, pd.Index(unclear, dtype=int)
 
     def lines(self, positions: pd.Index) -> "pd.Series[int]":
-        entries = np.concatenate(self.entries)
+        entries = self._all()
         return pd.Series(entries["line"], index=entries["position"]).loc[positions]
+
+    def _all(self) -> "npt.NDArray[np.void]":
+        self.entries[:] = [np.concatenate(self.entries)]
+        return self.entries[0]
 
 
 def digests(ids: Iterable[str]) -> "npt.NDArray[np.bytes_]":
