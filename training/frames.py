@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -75,7 +76,9 @@ def _earlier_rows(session: TrainingSession) -> "dict[int, tuple[Any, ...] | None
     if not session.records_created + session.records_updated:
         return {}
     history = Anomaly.history.order_by("history_id")
-    came = dict(history.filter(history_change_reason=session.change_reason).values_list("id", "history_id"))
+    # The day is a margin for clocks; it keeps all but the newest copies from being looked through.
+    recent = history.filter(history_date__gte=session.queued_at - timedelta(days=1))
+    came = dict(recent.filter(history_change_reason=session.change_reason).values_list("id", "history_id"))
     earlier: dict[int, tuple[Any, ...] | None] = dict.fromkeys(came)
     for number, status, *row in history.filter(id__in=list(came)).values_list(
         "history_id", "status", "id", *COLUMNS
