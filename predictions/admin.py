@@ -99,13 +99,17 @@ class SuggestedBandFilter(BandFilter):
         band = self.value()
         if band not in WORDS:
             return queryset
-        suggested = Q(pk__in=suggestions().filter(in_band(band)).values("anomaly"))
-        return queryset.filter(in_band(band) | Q(criticality=None) & suggested)
+        return queryset.filter(in_band(band) | Q(criticality=None) & suggested_in_band(band))
 
 
 def suggestions() -> "QuerySet[Prediction]":
     """What the active version suggested."""
     return Prediction.objects.filter(model_version__is_active=True)
+
+
+def suggested_in_band(band: str) -> Exists:
+    """The condition on an anomaly that the active version suggested that band."""
+    return Exists(suggestions().filter(in_band(band), anomaly=OuterRef("pk")))
 
 
 def with_suggestions(anomalies: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":

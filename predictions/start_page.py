@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from predictions.admin import suggestions
+from predictions.admin import suggested_in_band
 from predictions.services import suggest_for_queue
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import age, decimals, duration
@@ -21,7 +21,7 @@ from training.admin.sessions import newly_approved_in_words
 from training.criticality import in_band
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
 
-COUNTED = 10_000  # critical anomalies: more are not counted, to keep the page fast
+LOOKED_AT = 10_000  # unscored anomalies of which it is counted how many are critical: bounds the time
 GOOD, WATCH, BAD = "good", "watch", "bad"
 SESSION_TONES = {
     TrainingSession.Status.FAILED: BAD,
@@ -73,24 +73,27 @@ def _waiting() -> dict[str, Any]:
     pending = Anomaly.objects.pending()
     url = reverse("admin:training_anomaly_changelist") + "?status__exact=pending"
     count = pending.count()
-    critical = _critical(pending)
-    shown = number_format(critical) + ("+" if critical == COUNTED else "")
+    critical, is_all = _critical(pending)
     return {
         "count": count,
         "words": ngettext("anomaly to review", "anomalies to review", count),
         "critical": critical,
         "critical_words": ngettext("%(count)s of them critical", "%(count)s of them critical", critical)
-        % {"count": shown},
+        % {"count": number_format(critical) + ("" if is_all else "+")},
         "url": url,
         "critical_url": f"{url}&band=critical",
     }
 
 
-def _critical(pending: QuerySet[Anomaly]) -> int:
-    """How many are critical, by their own scores or else by the suggested ones; no more than are COUNTED."""
-    scored = pending.filter(in_band("critical"))
-    unscored = suggestions().filter(in_band("critical"), anomaly__status="pending", anomaly__criticality=None)
-    return min(scored[:COUNTED].count() + unscored[:COUNTED].count(), COUNTED)
+def _critical(pending: QuerySet[Anomaly]) -> tuple[int, bool]:
+    """How many are critical, by their own scores or else by the suggested ones; whether that is all.
+
+    Of the unscored no more than LOOKED_AT are looked at.
+    """
+    unscored = pending.filter(criticality=None)
+    some = Anomaly.objects.filter(pk__in=unscored.values("pk")[:LOOKED_AT])
+    count = pending.filter(in_band("critical")).count() + some.filter(suggested_in_band("critical")).count()
+    return count, not unscored[LOOKED_AT:].exists()
 
 
 def _cards(version: ModelVersion | None) -> Iterator[tuple[str, Card]]:
