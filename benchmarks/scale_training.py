@@ -5,9 +5,9 @@
 DIRECTORY holds the customer's three files; `synthesise.py` makes the records out of them. Each number of
 records is imported into a scratch SQLite database, then `manage.py train` is timed from its start to its end:
 backup, held-out evaluation, fit, files written and read back. Memory is that of all its processes together,
-at the peak. The peer is `benchmarks/peers/plain_training.py` on the same files; beyond `--plain` records it is
-left out, since it takes hours. The exponent of growth between two sizes is log(ratio of times) / log(ratio of
-records).
+at the peak. The peer is `benchmarks/peers/plain_training.py` on the same files; beyond `--plain` records it
+is left out, since it takes hours. The exponent of growth between two sizes is log(ratio of times) /
+log(ratio of records).
 """
 
 import argparse

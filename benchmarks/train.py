@@ -39,11 +39,12 @@ def main() -> None:
         scratch = Path(name)
         servers.install(data, scratch)
         with process("worker", scratch), process("web", scratch, PORT=str(arguments.port)):
-            connection = answering(f"http://127.0.0.1:{arguments.port}/train")
-            post(connection, number=0)  # the queue has started when this one is answered
+            url = f"http://127.0.0.1:{arguments.port}/train"
+            wait_for(url)
+            post(url, number=0)  # the queue has started when this one is answered
             ours, plain = [], []
             for number in range(1, arguments.rounds + 1):
-                ours.append(post(connection, number=number))
+                ours.append(post(url, number=number))
                 plain.append(train_plainly(data, scratch))
     print(document(ours, plain))
 
@@ -77,20 +78,19 @@ def process(name: str, scratch: Path, **environment: str) -> Iterator[None]:
         started.wait(timeout=60)
 
 
-def answering(url: str) -> Connection:
-    """A connection to the server, once it answers."""
+def wait_for(url: str) -> None:
+    """Return once the server answers."""
     end = time.monotonic() + servers.PATIENCE
     while time.monotonic() < end:
         with suppress(OSError):
-            connection = Connection(url)
             with suppress(RuntimeError):  # no records: refused, so it answers
-                connection.post(b"[]")
-            return connection
+                Connection(url).post(b"[]")
+            return
         time.sleep(0.5)
     raise RuntimeError("The server does not answer.")
 
 
-def post(connection: Connection, *, number: int) -> float:
+def post(url: str, *, number: int) -> float:
     """Seconds that three new records took to become a new version."""
     records = [
         {
@@ -104,7 +104,7 @@ def post(connection: Connection, *, number: int) -> float:
         }
         for position in range(3)
     ]
-    seconds, content = connection.post(json.dumps(records).encode())
+    seconds, content = Connection(url).post(json.dumps(records).encode())
     statistics = json.loads(content)["statistics"]
     if statistics["total_records_added"] != len(records) or not statistics["backup_location"]:
         raise RuntimeError(f"That was no training on top: {statistics}")
