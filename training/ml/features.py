@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import CountVectorizer, strip_accents_unicode
 from sklearn.utils.validation import check_is_fitted
 
-from training.ml.context import UsualContext
+from training.ml.context import LikelyContext, UsualContext
 from training.ml.crossing import Crossing
 
 Rows: TypeAlias = NDArray[np.intp] | NDArray[np.bool_] | slice
@@ -172,7 +172,10 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
     idf_ : dict of str to ndarray of shape (n_terms,)
         For each of these blocks that has tf-idf, and for the crossed ones: the weight of each term.
     usual_ : dict of str to UsualContext
-        What fills each block of `CONTEXT` that has any term.
+        What fills the system, if it has any term: a machine belongs to one.
+    likely_ : dict of str to LikelyContext
+        What fills each block of `CONTEXT` that has any term, where it is still unknown. The section follows
+        the fault rather than the machine, so it is left to the words.
     crossings_ : dict of str to Crossing
         For each of these: its pairs with words.
     """
@@ -201,9 +204,7 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         self.vocabularies_ = {name: vocabulary for name, vocabulary in chosen.items() if vocabulary}
         aligned = self._align(X)
         context = [name for name in CONTEXT if name in aligned]
-        self.usual_ = {name: UsualContext().fit(aligned["equipment"], aligned[name]) for name in context}
-        for name, usual in self.usual_.items():
-            aligned[name] = usual.rehearse(aligned["equipment"], aligned[name])
+        self._learn_context(aligned, context)
         words = _words_of(aligned)
         self.crossings_ = {name: Crossing().fit(aligned[name], words) for name in context}
         self.idf_ = {name: _smooth_idf(aligned[name]) for name in aligned if BLOCKS[name].tfidf}
@@ -225,9 +226,32 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         aligned = self._align(X)
+        self._fill_context(aligned)
+        return self._assemble(aligned | self._cross(aligned))
+
+    def _learn_context(self, aligned: dict[str, csr_array], context: list[str]) -> None:
+        """Learn to fill these blocks, and hide and fill some of their values in place.
+
+        The system is rehearsed with the equipment alone: with the vote, it would be trusted less where it is
+        known, too.
+        """
+        told, equipment = _told(aligned), aligned["equipment"]
+        self.likely_ = {name: LikelyContext().fit(told, aligned[name]) for name in context}
+        self.usual_ = {
+            name: UsualContext().fit(equipment, aligned[name]) for name in context if name == "system"
+        }
+        for name in context:
+            if name in self.usual_:
+                aligned[name] = self.usual_[name].rehearse(equipment, aligned[name])
+            else:
+                aligned[name] = self.likely_[name].rehearse(told, aligned[name])
+
+    def _fill_context(self, aligned: dict[str, csr_array]) -> None:
         for name, usual in self.usual_.items():
             aligned[name] = usual.fill(aligned["equipment"], aligned[name])
-        return self._assemble(aligned | self._cross(aligned))
+        for name, likely in self.likely_.items():
+            if not np.diff(aligned[name].indptr).all():
+                aligned[name] = likely.fill(_told(aligned), aligned[name])
 
     def unit_blocks(self, X: Counts, names: Iterable[str]) -> dict[str, csr_array]:
         """Those of these blocks that have any term, as in the matrix but for the blocks' weights."""
@@ -270,6 +294,12 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         if name in self.idf_:
             _weigh(values, self.idf_[name])
         return values
+
+
+def _told(aligned: Mapping[str, csr_array]) -> csr_array:
+    """Words of the equipment's name, then of the report: both tell of section and system."""
+    named = aligned.get("names", csr_array((aligned["equipment"].shape[0], 0)))
+    return csr_array(hstack([named, _words_of(aligned)], format="csr"))
 
 
 def _words_of(aligned: Mapping[str, csr_array]) -> csr_array:

@@ -4,7 +4,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from training.ml.context import UsualContext, most_frequent, one_at, only_column
+from training.ml.context import LikelyContext, UsualContext, most_frequent, one_at, only_column
 
 # Reports of three pieces of equipment; the third piece never says its value.
 EQUIPMENT = csr_array(np.eye(3)[[0, 0, 0, 1, 2]])
@@ -75,3 +75,44 @@ def test_follows_the_estimator_conventions() -> None:
     with pytest.raises(NotFittedError):
         context.fill(EQUIPMENT, VALUES)
     assert context.fit(EQUIPMENT, VALUES) is context
+
+
+# Terms of five reports: three of the first value, one of the second, one of which nothing is known.
+TERMS = csr_array(np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=float))
+TOLD = csr_array(np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 0]], dtype=float))
+
+
+def test_a_term_votes_with_its_shares_and_its_idf() -> None:
+    table = LikelyContext().fit(TERMS, TOLD).table_
+    common, rare = np.log(6 / 4) + 1, np.log(6 / 3) + 1
+    expected = [[common, 0], [rare / 2, rare / 2], [common / 2, common / 2]]
+    np.testing.assert_allclose(table.toarray(), expected)
+
+
+def test_the_value_with_most_votes_is_likely() -> None:
+    context = LikelyContext().fit(TERMS, TOLD)
+    terms = csr_array(np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=float))
+    assert context.fill(terms, csr_array((3, 2))).toarray().tolist() == [[1, 0], [1, 0], [0, 0]]
+
+
+def test_a_known_value_is_not_put_to_the_vote() -> None:
+    context = LikelyContext().fit(TERMS, TOLD)
+    known = csr_array(np.array([[0, 1], [0, 0]], dtype=float))
+    assert context.fill(TERMS[:2], known).toarray().tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_hidden_value_has_no_vote() -> None:
+    assert LikelyContext(hidden=1.0).fit(TERMS, TOLD).rehearse(TERMS, TOLD).nnz == 0
+    context = LikelyContext(hidden=0.5, seed=4).fit(TERMS, TOLD)
+    hidden = np.random.default_rng(4).random(5) < 0.5
+    shown = csr_array(TOLD.toarray() * ~hidden[:, None])
+    expected = LikelyContext().fit(TERMS, shown).fill(TERMS, shown).toarray()
+    assert context.rehearse(TERMS, TOLD).toarray().tolist() == expected.tolist()
+    assert 0 < hidden.sum() < 5
+
+
+def test_no_hidden_vote_is_what_prediction_sees() -> None:
+    context = LikelyContext(hidden=0.0).fit(TERMS, TOLD)
+    assert (context.rehearse(TERMS, TOLD) != context.fill(TERMS, TOLD)).nnz == 0
+    with pytest.raises(NotFittedError):
+        LikelyContext().fill(TERMS, TOLD)

@@ -178,10 +178,10 @@ def test_section_and_system_are_filled_from_the_equipment() -> None:
     assert (told[10:] != filled[10:]).nnz == 0
 
 
-def test_unseen_equipment_without_section_and_system_has_neither() -> None:
+def test_unseen_words_and_equipment_without_section_and_system_have_neither() -> None:
     frame = located_reports()
     features = ReportFeatures().fit(count_reports(frame))
-    unknown = frame_of(row(description="fissure au niveau de", equipment_id="eq-unseen", equipment_name=""))
+    unknown = frame_of(row(description="inconnu", equipment_id="eq-unseen", equipment_name=""))
     known = ReportFeatures().fit(count_reports(reports()))
     values = features.transform(count_reports(unknown)).data
     assert np.array_equal(values, known.transform(count_reports(unknown)).data)
@@ -200,21 +200,30 @@ def test_a_known_section_and_system_are_crossed_with_the_words() -> None:
     assert crossed.shape[1] == sum(len(crossing.pairs_) for crossing in features.crossings_.values())
 
 
-def test_learning_hides_a_quarter_of_the_sections() -> None:
+def test_unseen_equipment_has_the_system_that_its_name_tells() -> None:
+    frame = located_reports()[10:].assign(section="")
+    frame["system"] = frame["equipment_name"].str.len().astype(str)
+    features = ReportFeatures().fit(count_reports(frame))
+    unseen = frame.assign(equipment_id="eq-unseen")
+    told, filled = (features.transform(count_reports(one)) for one in (unseen, unseen.assign(system="")))
+    assert (told != filled).nnz == 0
+
+
+def test_learning_hides_a_quarter_of_the_systems() -> None:
     """Each equipment has one report here, so what is hidden cannot be filled."""
     frame = located_reports()[10:]
     frame["equipment_id"] = [f"eq-{number}" for number in range(140)]
     counts = count_reports(frame)
     features = ReportFeatures()
     learned, whole = features.fit_transform(counts), features.transform(counts)
-    sections = block_columns(features)["section"]
-    assert whole[:, sections].nnz == 140
-    assert learned[:, sections].nnz == pytest.approx(105, abs=15)
+    systems = block_columns(features)["system"]
+    assert whole[:, systems].nnz == 140
+    assert learned[:, systems].nnz == pytest.approx(105, abs=15)
 
 
 def test_what_is_hidden_while_learning_is_filled_from_the_equipment() -> None:
-    """Each equipment has six reports here, all of one section and one system."""
-    counts = count_reports(located_reports())
+    """Each equipment has two or six reports here, all of one system."""
+    counts = count_reports(located_reports()[10:].assign(section=""))
     features = ReportFeatures()
     assert (features.fit_transform(counts) != features.transform(counts).astype(np.float32)).nnz == 0
 
