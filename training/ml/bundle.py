@@ -29,7 +29,7 @@ from training.ml.scorer import AnomalyScorer
 T = TypeVar("T")
 
 # To be raised whenever the classes that are pickled, or the blocks of features, change.
-FORMAT = 4
+FORMAT = 5
 FEATURES = "features.pkl"
 MODELS = {target: f"{target}_model.pkl" for target in TARGETS}
 TWIN = "twin.pkl"

@@ -42,7 +42,7 @@ class Contribution:
     kind : {"description", "equipment_name", "equipment_id", "section", "system"}
     text : str
     usual : bool
-        As in `Maker`. What is usual for the equipment is known from its id.
+        As in `Maker`.
     value : float
         In points of the score, signed.
     """

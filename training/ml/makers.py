@@ -23,7 +23,8 @@ class Maker(NamedTuple):
     """A word of the description or of the equipment's name, or a fact as a whole.
 
     `kind` is the field; `text` is as the report has it. `usual`: the report does not name this section or
-    system, or named one that no training report had; its equipment usually has it (`context`).
+    system, or named one that no training report had; its equipment usually has it, or its words tell of it
+    (`context`).
     """
 
     kind: str
@@ -54,7 +55,7 @@ def makers_of(features: ReportFeatures, columns: NDArray[np.int32], report: Mapp
         vocabulary = features.vocabularies_[name]
         known = makers[name].keys() & vocabulary.keys()
         found |= {starts[name] + vocabulary[term]: makers[name][term] for term in known}
-    for name in features.usual_:
+    for name in features.likely_:
         found |= _of_context(features, columns, name, report[name], found)
     return found
 

@@ -232,5 +232,10 @@ def test_what_is_stated_and_what_is_usual() -> None:
     }
     unknown = kinds(one(scorer(), equipment_id="eq-21", system="never seen"))
     assert ("system", "eq-2", True) in unknown
-    unseen = kinds(one(scorer(), equipment_id="unseen", section="", system=""))
-    assert {kind for kind, _, _ in unseen} == {"description", "equipment_name"}
+    voted = kinds(one(scorer(), equipment_id="unseen", section="", system=""))
+    assert {(kind, usual) for kind, _, usual in voted} == {
+        ("description", False),
+        ("equipment_name", False),
+        ("section", True),
+        ("system", True),
+    }

@@ -77,7 +77,10 @@ def test_what_is_usual_says_so(features: ReportFeatures, stated: str) -> None:
     found = made(features, description="fuite", equipment_id="eq-1", system=stated)
     assert found["system", "air", ""] == [(usual,)]
     assert found["system", "fuite", "air"] == [(usual, word("fuite"))]
-    unseen = made(features, description="fuite", equipment_id="eq-9", system=stated)
+    voted = made(features, description="fuite", equipment_id="eq-9", system=stated)
+    assert voted["system", "air", ""] == [(usual,)]
+    assert voted["section", "34MC", ""] == [(Maker("section", "34MC", usual=True),)]
+    unseen = made(features, description="inconnu", equipment_id="eq-9", equipment_name="", system=stated)
     assert not [key for key in unseen if key[0] in {"system", "section", "equipment"}]
 
 
