@@ -78,24 +78,13 @@ class LikelyContext(BaseEstimator):
     """Fills one column that reports may lack by a vote of the report's terms.
 
     A term votes for each value with the value's share of the training reports that have the term, times the
-    term's idf. In training some of the known values are hidden, and filled by the vote of the others.
-
-    Parameters
-    ----------
-    hidden : float, default=0.25
-        The share of the training values that is hidden.
-    seed : int, default=0
-        Which ones they are.
+    term's idf.
 
     Attributes
     ----------
     table_ : csr_array of shape (n_terms, n_values)
         The votes of each term.
     """
-
-    def __init__(self, *, hidden: float = 0.25, seed: int = 0) -> None:
-        self.hidden = hidden
-        self.seed = seed
 
     def fit(self, terms: csr_array, values: csr_array) -> Self:
         """Count what each term goes with.
@@ -109,37 +98,19 @@ class LikelyContext(BaseEstimator):
         -------
         self
         """
-        self.table_ = _votes(terms, values)
+        self.table_ = csr_array(terms.T @ values)
+        rows_with = np.bincount(terms.indices, minlength=terms.shape[1])
+        idf = np.log((terms.shape[0] + 1) / (rows_with + 1)) + 1
+        sizes = np.diff(self.table_.indptr)
+        self.table_.data *= np.repeat(idf / np.maximum(self.table_.sum(axis=1), 1), sizes)
         return self
 
-    def fill(self, terms: csr_array, values: csr_array) -> csr_array:
-        """The values, the unknown ones filled where any term votes; shape (n_reports, n_values)."""
+    def fill(self, terms: csr_array, values: csr_array, unknown: NDArray[np.bool_]) -> csr_array:
+        """The values, and in the unknown rows the one with the most votes, if there is any."""
         check_is_fitted(self)
-        value = only_column(values)
-        return _elected(value, value < 0, terms, self.table_)
-
-    def rehearse(self, terms: csr_array, values: csr_array) -> csr_array:
-        """`fill` of the training reports, some of whose values are hidden first."""
-        hidden = np.random.default_rng(self.seed).random(values.shape[0]) < self.hidden
-        value = only_column(values)
-        shown = one_at(np.where(hidden, -1, value), width=values.shape[1])
-        return _elected(value, hidden | (value < 0), terms, _votes(terms, shown))
-
-
-def _votes(terms: csr_array, values: csr_array) -> csr_array:
-    table = csr_array(terms.T @ values)
-    rows_with = np.bincount(terms.indices, minlength=terms.shape[1])
-    idf = np.log((terms.shape[0] + 1) / (rows_with + 1)) + 1
-    sizes = np.diff(table.indptr)
-    table.data *= np.repeat(idf / np.maximum(table.sum(axis=1), 1), sizes)
-    return table
-
-
-def _elected(value: Numbers, unknown: NDArray[np.bool_], terms: csr_array, table: csr_array) -> csr_array:
-    """The values as they are, and for each unknown one that with the most votes."""
-    rows = np.flatnonzero(unknown)
-    value[rows] = only_column(most_frequent(csr_array(terms[rows] @ table)))
-    return one_at(value, width=table.shape[1])
+        value, rows = only_column(values), np.flatnonzero(unknown)
+        value[rows] = only_column(most_frequent(csr_array(terms[rows] @ self.table_)))
+        return one_at(value, width=values.shape[1])
 
 
 def only_column(matrix: csr_array) -> Numbers:

@@ -226,7 +226,7 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         aligned = self._align(X)
-        self._fill_context(aligned)
+        self._fill_context(aligned, X)
         return self._assemble(aligned | self._cross(aligned))
 
     def _learn_context(self, aligned: dict[str, csr_array], context: list[str]) -> None:
@@ -237,21 +237,21 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         """
         told, equipment = _told(aligned), aligned["equipment"]
         self.likely_ = {name: LikelyContext().fit(told, aligned[name]) for name in context}
-        self.usual_ = {
-            name: UsualContext().fit(equipment, aligned[name]) for name in context if name == "system"
-        }
+        self.usual_ = {}
         for name in context:
-            if name in self.usual_:
-                aligned[name] = self.usual_[name].rehearse(equipment, aligned[name])
-            else:
-                aligned[name] = self.likely_[name].rehearse(told, aligned[name])
+            usual = UsualContext().fit(equipment, aligned[name])
+            aligned[name] = usual.rehearse(equipment, aligned[name])
+            if name == "system":
+                self.usual_[name] = usual
 
-    def _fill_context(self, aligned: dict[str, csr_array]) -> None:
+    def _fill_context(self, aligned: dict[str, csr_array], X: Counts) -> None:
+        """In place. Who states a value that training has not seen is not asked what the words vote for."""
         for name, usual in self.usual_.items():
             aligned[name] = usual.fill(aligned["equipment"], aligned[name])
         for name, likely in self.likely_.items():
-            if not np.diff(aligned[name].indptr).all():
-                aligned[name] = likely.fill(_told(aligned), aligned[name])
+            blank = (np.diff(aligned[name].indptr) == 0) & (np.diff(X[name].matrix.indptr) == 0)
+            if blank.any():
+                aligned[name] = likely.fill(_told(aligned), aligned[name], blank)
 
     def unit_blocks(self, X: Counts, names: Iterable[str]) -> dict[str, csr_array]:
         """Those of these blocks that have any term, as in the matrix but for the blocks' weights."""
