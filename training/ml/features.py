@@ -174,8 +174,8 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
     usual_ : dict of str to UsualContext
         What fills the system, if it has any term: a machine belongs to one.
     likely_ : dict of str to LikelyContext
-        What fills each block of `CONTEXT` that has any term, where it is still unknown. The section follows
-        the fault rather than the machine, so it is left to the words.
+        What fills each block of `CONTEXT` that has any term, where the report says nothing and it is still
+        unknown. The section follows the fault rather than the machine, so it is left to the words.
     crossings_ : dict of str to Crossing
         For each of these: its pairs with words.
     """
@@ -232,8 +232,8 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
     def _learn_context(self, aligned: dict[str, csr_array], context: list[str]) -> None:
         """Learn to fill these blocks, and hide and fill some of their values in place.
 
-        The system is rehearsed with the equipment alone: with the vote, it would be trusted less where it is
-        known, too.
+        Both are rehearsed with the equipment alone: with the vote, which is right more often, they would be
+        trusted less where they are known.
         """
         told, equipment = _told(aligned), aligned["equipment"]
         self.likely_ = {name: LikelyContext().fit(told, aligned[name]) for name in context}

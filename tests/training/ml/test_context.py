@@ -92,27 +92,17 @@ def test_a_term_votes_with_its_shares_and_its_idf() -> None:
 def test_the_value_with_most_votes_is_likely() -> None:
     context = LikelyContext().fit(TERMS, TOLD)
     terms = csr_array(np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=float))
-    assert context.fill(terms, csr_array((3, 2))).toarray().tolist() == [[1, 0], [1, 0], [0, 0]]
+    filled = context.fill(terms, csr_array((3, 2)), np.ones(3, dtype=bool))
+    assert filled.toarray().tolist() == [[1, 0], [1, 0], [0, 0]]
 
 
-def test_a_known_value_is_not_put_to_the_vote() -> None:
+def test_who_is_not_in_question_stays() -> None:
     context = LikelyContext().fit(TERMS, TOLD)
-    known = csr_array(np.array([[0, 1], [0, 0]], dtype=float))
-    assert context.fill(TERMS[:2], known).toarray().tolist() == [[0, 1], [1, 0]]
+    known = csr_array(np.array([[0, 1], [0, 0], [0, 0]], dtype=float))
+    filled = context.fill(TERMS[:3], known, np.array([False, True, False]))
+    assert filled.toarray().tolist() == [[0, 1], [1, 0], [0, 0]]
 
 
-def test_a_hidden_value_has_no_vote() -> None:
-    assert LikelyContext(hidden=1.0).fit(TERMS, TOLD).rehearse(TERMS, TOLD).nnz == 0
-    context = LikelyContext(hidden=0.5, seed=4).fit(TERMS, TOLD)
-    hidden = np.random.default_rng(4).random(5) < 0.5
-    shown = csr_array(TOLD.toarray() * ~hidden[:, None])
-    expected = LikelyContext().fit(TERMS, shown).fill(TERMS, shown).toarray()
-    assert context.rehearse(TERMS, TOLD).toarray().tolist() == expected.tolist()
-    assert 0 < hidden.sum() < 5
-
-
-def test_no_hidden_vote_is_what_prediction_sees() -> None:
-    context = LikelyContext(hidden=0.0).fit(TERMS, TOLD)
-    assert (context.rehearse(TERMS, TOLD) != context.fill(TERMS, TOLD)).nnz == 0
+def test_a_vote_needs_fitting() -> None:
     with pytest.raises(NotFittedError):
-        LikelyContext().fill(TERMS, TOLD)
+        LikelyContext().fill(TERMS, TOLD, np.ones(5, dtype=bool))

@@ -209,6 +209,14 @@ def test_unseen_equipment_has_the_system_that_its_name_tells() -> None:
     assert (told != filled).nnz == 0
 
 
+def test_a_section_or_system_that_is_new_is_not_put_to_the_vote() -> None:
+    frame = located_reports()
+    features = ReportFeatures().fit(count_reports(frame))
+    unseen = frame.assign(equipment_id="eq-unseen", section="new", system="new")
+    matrix, places = features.transform(count_reports(unseen)), block_columns(features)
+    assert matrix[:, places["section"]].nnz == matrix[:, places["system"]].nnz == 0
+
+
 def test_learning_hides_a_quarter_of_the_systems() -> None:
     """Each equipment has one report here, so what is hidden cannot be filled."""
     frame = located_reports()[10:]

@@ -77,11 +77,14 @@ def test_what_is_usual_says_so(features: ReportFeatures, stated: str) -> None:
     found = made(features, description="fuite", equipment_id="eq-1", system=stated)
     assert found["system", "air", ""] == [(usual,)]
     assert found["system", "fuite", "air"] == [(usual, word("fuite"))]
-    voted = made(features, description="fuite", equipment_id="eq-9", system=stated)
-    assert voted["system", "air", ""] == [(usual,)]
-    assert voted["section", "34MC", ""] == [(Maker("section", "34MC", usual=True),)]
     unseen = made(features, description="inconnu", equipment_id="eq-9", equipment_name="", system=stated)
     assert not [key for key in unseen if key[0] in {"system", "section", "equipment"}]
+
+
+def test_what_was_voted_for_is_usual_too(features: ReportFeatures) -> None:
+    voted = made(features, description="fuite", equipment_id="eq-9")
+    assert voted["system", "air", ""] == [(Maker("system", "air", usual=True),)]
+    assert voted["section", "34MC", ""] == [(Maker("section", "34MC", usual=True),)]
 
 
 def test_nothing_known_nothing_made(features: ReportFeatures) -> None:
