@@ -35,7 +35,7 @@ Step = TrainingSession.Step
 
 RUN_SESSION = "training.tasks.run_session"
 WORKER_COMMAND = "python manage.py qcluster"
-POLL_SECONDS = 0.15
+POLL_SECONDS = 0.05
 
 
 def accept_batch(*, reports: Sequence[ScoredReport], user: User | None = None) -> TrainingSession:

@@ -1,5 +1,7 @@
 """The score's distribution from four yes/no questions: is it above 1, 2, 3, 4?"""
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -19,6 +21,7 @@ MAX_PASSES = 1_000  # over the rows; a fit takes some dozens
 WORTH_FORKING = 2_000  # rows from which several processes are faster than one
 
 Floats: TypeAlias = NDArray[np.float64]
+Answer: TypeAlias = tuple[Floats, float]  # coefficients and intercept of one question
 
 
 class OrdinalClassifier(ClassifierMixin, BaseEstimator):
@@ -79,21 +82,26 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             A score is missing or outside 1 to 5, or a feature is not finite.
         """
+        for _ in fit_each(X, [(self, y)], jobs=self.n_jobs):
+            pass
+        return self
+
+    def _checked(self, X: csr_array, y: ArrayLike) -> tuple[csr_array, Floats]:
         X, y = validate_data(self, X, y, accept_sparse="csr", y_numeric=True, dtype=(np.float64, np.float32))
         y = np.asarray(y, dtype=np.float64)
         if y.min() < SCORES[0] or y.max() > SCORES[-1]:
             raise ValueError("Scores must lie between 1 and 5.")
+        return X, y
+
+    def _keep(self, answers: Iterable[Answer]) -> Self:
+        coefficients, intercepts = zip(*answers, strict=True)
         self.classes_ = np.array(SCORES)
-        jobs = self.n_jobs if len(y) >= WORTH_FORKING else 1
-        # BLAS threads would spin on vectors this short, and make sums depend on the number of processors.
-        with threadpool_limits(1, user_api="blas"):
-            fitted = fork_map(lambda threshold: self._fit_threshold(X, y - threshold), THRESHOLDS, jobs=jobs)
         # Feature by feature in memory: predicting multiplies by the transpose, else copied each time.
-        self.coef_ = np.stack([coefficients for coefficients, _ in fitted], axis=1).T
-        self.intercept_ = np.array([intercept for _, intercept in fitted])
+        self.coef_ = np.stack(coefficients, axis=1).T
+        self.intercept_ = np.array(intercepts)
         return self
 
-    def _fit_threshold(self, X: csr_array, excess: Floats) -> tuple[Floats, float]:
+    def _fit_threshold(self, X: csr_array, excess: Floats) -> Answer:
         """Coefficients and intercept of P(score > k); `excess` is the score less k."""
         above = np.clip(excess, 0.0, 1.0)
         if above.min() == above.max() and above[0] in {0.0, 1.0}:
@@ -127,6 +135,28 @@ class OrdinalClassifier(ClassifierMixin, BaseEstimator):
     def predict(self, X: csr_array) -> NDArray[np.int64]:
         """The median score of each sample, shape (n_samples,)."""
         return median_scores(self.predict_distribution(X))
+
+
+def fit_each(
+    X: csr_array, tasks: "Sequence[tuple[OrdinalClassifier, ArrayLike]]", *, jobs: int | None = None
+) -> "Iterator[OrdinalClassifier]":
+    """Each classifier as soon as it is fitted to its scores of the same rows.
+
+    Their questions share the processors: one call keeps them busier than a `fit` after the other.
+    """
+    checked = [classifier._checked(X, y) for classifier, y in tasks]  # noqa: SLF001  # its own module
+    questions = [(task, threshold) for task in range(len(tasks)) for threshold in THRESHOLDS]
+
+    def answer(question: tuple[int, int]) -> Answer:
+        task, threshold = question
+        X, y = checked[task]
+        return tasks[task][0]._fit_threshold(X, y - threshold)  # noqa: SLF001
+
+    # BLAS threads would spin on vectors this short, and make sums depend on the number of processors.
+    with threadpool_limits(1, user_api="blas"):
+        answers = fork_map(answer, questions, jobs=jobs if X.shape[0] >= WORTH_FORKING else 1)
+        for classifier, _ in tasks:
+            yield classifier._keep(islice(answers, len(THRESHOLDS)))  # noqa: SLF001
 
 
 def distribution_of(above: Floats) -> Floats:

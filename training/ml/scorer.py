@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from training.ml.errors import NothingToLearnError
 from training.ml.features import Counts, ReportFeatures, Reports, count_reports, in_parts
-from training.ml.ordinal import SCORES, Floats, OrdinalClassifier, median_scores
-from training.ml.records import TARGETS
+from training.ml.ordinal import SCORES, Floats, OrdinalClassifier, fit_each, median_scores
+from training.ml.records import SCORE_COLUMNS, TARGETS
 
 SERIOUS = 4
 # A serious anomaly that is missed weighs as much as three false alarms.
@@ -105,9 +105,9 @@ class AnomalyScorer(BaseEstimator):
         """`fit` with the matrix that the features were fitted to."""
         self.features_ = features
         self.classifiers_ = {}
-        for target in TARGETS:
-            scores = frame[f"{target}_score"].to_numpy(dtype=np.float64)
-            self.classifiers_[target] = OrdinalClassifier().fit(matrix, scores)
+        tasks = [(OrdinalClassifier(), frame[column].to_numpy(dtype=np.float64)) for column in SCORE_COLUMNS]
+        for target, classifier in zip(TARGETS, fit_each(matrix, tasks), strict=True):
+            self.classifiers_[target] = classifier
             if on_fitted is not None:
                 on_fitted(target)
         return self
