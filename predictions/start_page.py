@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from predictions.admin import suggested_in_band
 from predictions.services import suggest_for_queue
+from training import artifacts
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import age, decimals, duration
 from training.admin.sessions import newly_approved_in_words
@@ -157,16 +158,20 @@ def _backup_card(backup: Backup | None) -> Card:
     if backup is None:
         url = reverse("admin:training_backup_changelist")
         return Card(title=title, value=_("never"), url=url, tone=WATCH, word=_("to do"))
-    is_verified = backup.verified_at is not None
+    is_verified, used = backup.verified_at is not None, artifacts.storage_used()
     return Card(
         title=title,
         value=age(backup.created_at),
         detail=backup.verification_error
-        or _("%(count)s records, %(size)s; verified %(verified)s")
+        or _(
+            "%(count)s records, %(size)s; verified %(verified)s. On disk: models %(models)s, backups %(all)s"
+        )
         % {
             "count": number_format(backup.record_count, force_grouping=True),
             "size": filesizeformat(backup.size_bytes),
             "verified": age(backup.verified_at),
+            "models": filesizeformat(used[ModelVersion.DIRECTORY]),
+            "all": filesizeformat(used[Backup.DIRECTORY]),
         },
         url=reverse("admin:training_backup_change", args=[backup.pk]),
         tone=BAD if backup.verification_error else GOOD if is_verified else WATCH,

@@ -95,7 +95,12 @@ def test_health_in_a_row(version: ModelVersion) -> None:
             "serves",
         ),
         "Last training": ("2\xa0hours ago", "in 6 s", "good", "succeeded"),
-        "Last backup": ("just now", "6,343 records, 4.2\xa0MB; verified just now", "good", "verified"),
+        "Last backup": (
+            "just now",
+            "6,343 records, 4.2\xa0MB; verified just now. On disk: models 1\xa0byte, backups 4.2\xa0MB",
+            "good",
+            "verified",
+        ),
     }
 
 
@@ -191,5 +196,5 @@ def test_the_page_costs_the_same_for_few_and_for_many(
     for _ in range(3):
         suggest(AnomalyFactory.create(), version, 5, 1, 5)
         BackupFactory.create(model_version=version)
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(16):
         client.get(START)
