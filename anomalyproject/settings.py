@@ -115,6 +115,7 @@ DATABASES = {
     )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = False  # a file does not hang up
     # IMMEDIATE and WAL let many processes write without lock errors; FULL keeps accepted
     # records through a power cut.
     DATABASES["default"]["OPTIONS"] = {

@@ -8,9 +8,12 @@ predict. Nothing is loaded at start: processes fork after that.
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection
 
 from training import artifacts
 from training.errors import UnservableVersionError
@@ -119,7 +122,16 @@ def _load(version_id: int, before: LoadedModel | None) -> State:
 
 
 def _active_version_id() -> int | None:
-    return ModelVersion.objects.filter(is_active=True).values_list("pk", flat=True).first()
+    """Every request asks: to build the statement anew would take longer than the answer."""
+    with connection.cursor() as cursor:
+        cursor.execute(*_statement())
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+@cache
+def _statement() -> tuple[str, Sequence[Any]]:
+    return ModelVersion.objects.filter(is_active=True).order_by().values_list("pk").query.sql_with_params()
 
 
 _predictor = Predictor()
