@@ -131,7 +131,9 @@ def _active_version_id() -> int | None:
 
 @cache
 def _statement() -> tuple[str, Sequence[Any]]:
-    return ModelVersion.objects.filter(is_active=True).order_by().values_list("pk").query.sql_with_params()
+    return (
+        ModelVersion.objects.filter(is_active=True).order_by().values_list("pk")[:1].query.sql_with_params()
+    )
 
 
 _predictor = Predictor()

@@ -8,6 +8,7 @@ neighbours.pkl                                      the records that it learned 
 import pickle
 import platform
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,12 +44,13 @@ def write_bundle(
     path: Path, *, scorer: AnomalyScorer, twin: AnomalyScorer | None, neighbours: NeighbourIndex
 ) -> dict[str, Any]:
     """Write the files into the directory; the facts to be signed with them."""
-    _dump(scorer.features_, path / FEATURES)
-    for target, name in MODELS.items():
-        _dump(scorer.classifiers_[target], path / name)
+    files: dict[str, object] = {FEATURES: scorer.features_, NEIGHBOURS: neighbours}
+    files |= {name: scorer.classifiers_[target] for target, name in MODELS.items()}
     if twin is not None:
-        _dump(twin, path / TWIN)
-    _dump(neighbours, path / NEIGHBOURS)
+        files[TWIN] = twin
+    with ThreadPoolExecutor() as pool:  # zlib lets go of the interpreter lock
+        for _ in pool.map(lambda name: _dump(files[name], path / name), files):
+            pass
     return _REQUIRED_FACTS | {
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -57,6 +57,7 @@ def fit_and_measure(
     steps.step("reports counted")
     twin = _fit_twin(frame, counts, split, steps) if len(split.test) else None
     metrics = _held_out_metrics(frame, counts, split, twin)
+    champion_metrics = _champion_metrics(frame, counts, split, champion_twin)
     features = ReportFeatures()
     matrix = features.fit_transform(counts)
     neighbours = index_records(features, counts, frame)
@@ -64,17 +65,12 @@ def fit_and_measure(
     scorer = AnomalyScorer().fit_matrix(
         features, matrix, frame, on_fitted=lambda target: steps.step(f"{target}: fitted to every record")
     )
-    held_out = frame.iloc[split.test]
     return TrainedModel(
         scorer=scorer,
         twin=twin,
         neighbours=neighbours,
         metrics=metrics,
-        champion_metrics=(
-            measure_suggestions(champion_twin.predict(held_out), held_out)
-            if champion_twin is not None and len(held_out)
-            else None
-        ),
+        champion_metrics=champion_metrics,
     )
 
 
@@ -84,6 +80,15 @@ def _fit_twin(frame: pd.DataFrame, counts: Counts, split: Split, steps: Steps) -
         frame.iloc[split.train],
         on_fitted=lambda target: steps.step(f"{target}: fitted without the held-out records"),
     )
+
+
+def _champion_metrics(
+    frame: pd.DataFrame, counts: Counts, split: Split, champion_twin: AnomalyScorer | None
+) -> Metrics | None:
+    if champion_twin is None or not len(split.test):
+        return None
+    suggestions = champion_twin.predict_counts(take_rows(counts, split.test))
+    return measure_suggestions(suggestions, frame.iloc[split.test])
 
 
 def _held_out_metrics(
