@@ -62,4 +62,5 @@ class LabelFindingAdmin(ReadOnlyAdmin):
 def _link(anomaly: Anomaly) -> SafeString:
     address = reverse("admin:training_anomaly_change", args=[anomaly.pk])
     text = Truncator(anomaly.description).chars(90)
-    return format_html('<a href="{}">{}</a> {}', address, text, anomaly.anomaly_id)
+    link = '<span><a class="text-primary-600 dark:text-primary-500" href="{}">{}</a><br>{}</span>'
+    return format_html(link, address, text, anomaly.anomaly_id)
