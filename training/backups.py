@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -390,9 +390,10 @@ def _shut_out_writers() -> None:
 
 def _reopen_others(kept: "npt.NDArray[np.bytes_]", *, user: User | None, reason: str) -> int:
     """Approved records whose id's digest is not among these go back to the review queue; how many."""
-    approved = Anomaly.objects.approved().order_by("pk").values_list("pk", "anomaly_id").iterator()
-    pks, ids = [], []
-    while piece := list(islice(approved, 20_000)):
+    approved = Anomaly.objects.approved().order_by("pk").values_list("pk", "anomaly_id")
+    pks, ids, last = [], [], 0
+    while piece := list(approved.filter(pk__gt=last)[:20_000]):
+        last = piece[-1][0]
         pks.append(np.array([pk for pk, _ in piece]))
         ids.append(datafiles.digests(anomaly_id for _, anomaly_id in piece))
     if not pks:
