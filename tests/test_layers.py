@@ -1,6 +1,9 @@
 """The arrow predictions → training → training.ml, and the layers inside training (docs/architecture.md)."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,19 @@ def test_training_imports_from_the_same_layer_or_below(path: Path) -> None:
 def test_ml_knows_no_django() -> None:
     for path in (ROOT / "training" / "ml").rglob("*.py"):
         assert "django" not in path.read_text(encoding="utf-8").replace("No Django", ""), path
+
+
+def test_starting_does_not_load_scikit_learn() -> None:
+    """It takes a second and a hundred megabytes: only who fits, or loads a model, pays."""
+    script = (
+        "import sys, django; django.setup(); import anomalyproject.urls; "
+        "print([name for name in ('sklearn', 'scipy') if name in sys.modules])"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "anomalyproject.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def reaches(imported: set[str], module: str) -> bool:

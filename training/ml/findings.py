@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.ml.ordinal import Floats
 from training.ml.records import SCORE_COLUMNS
 
 IMPLAUSIBLE, CONFLICT, NEAR_DUPLICATE = KINDS = ("implausible", "conflict", "near_duplicate")
@@ -45,7 +44,7 @@ class Found:
     facts: dict[str, Any]
 
 
-def most_suspicious(suspicion: Floats, limit: int) -> NDArray[np.intp]:
+def most_suspicious(suspicion: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
     """Positions of the `limit` highest, highest first; equals in their order."""
     return np.argsort(-suspicion, kind="stable")[:limit]
 
