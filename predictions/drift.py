@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from django.contrib.auth.models import User
 from django.db.models import Exists, F, OuterRef
+from django.utils import timezone
 
 from predictions.models import Prediction
 from training import frames
@@ -28,7 +29,7 @@ def report_drift(
     `content` is `DriftReport.as_json()` and `model_version`, the number of the version that serves or None.
     With `backtest`, months without stored suggestions are measured too: one fit a month.
     """
-    started = monotonic()
+    created_at, started = timezone.now(), monotonic()
     version = ModelVersion.objects.active()
     frame = frames.reported_frame()
     suggested = list(_stored_suggestions(frame["pk"]))
@@ -45,6 +46,7 @@ def report_drift(
         record_count=int(frame["reviewed_at"].notna().sum()),
         seconds=round(monotonic() - started, 3),
         content={"model_version": version and version.pk, **report.as_json()},
+        created_at=created_at,
         created_by=user,
     )
 

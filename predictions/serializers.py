@@ -13,7 +13,8 @@ class ContributionSerializer(serializers.Serializer[Any]):
     text = serializers.CharField(help_text="A word, or the whole value, as the report has it.")
     value = serializers.FloatField(help_text="Points of the expected score that it adds, or takes.")
     usual = serializers.BooleanField(
-        help_text="Its equipment usually has this section or system: the report says none, or none known."
+        help_text="The report names no section or system that is known: its equipment usually has this one,"
+        " or its words tell of it."
     )
 
 

@@ -72,7 +72,7 @@ def _attempt(
             end = _watch(child, session_id, attempt, stop, listener)
         return _settle(end, child, session_id, attempt)
     except LeaseLostError as error:
-        if not sessions.has_ended(session_id, attempt):  # most often it has just closed the session
+        if not sessions.has_ended(session_id, attempt):  # it may have closed the session this moment
             logger.warning("%s", error)
         return None
 

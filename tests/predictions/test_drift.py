@@ -71,6 +71,12 @@ def rows_of(report: QualityReport) -> dict[str, int]:
     return found
 
 
+def test_it_is_of_the_moment_before_the_records_were_read() -> None:
+    known_world()
+    report = report_drift()
+    assert report.created_at + timedelta(seconds=report.seconds) <= timezone.now()
+
+
 def test_nothing_at_all() -> None:
     report = report_drift()
     assert (report.kind, report.record_count, report.created_by) == ("drift", 0, None)

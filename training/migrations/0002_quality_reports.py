@@ -28,7 +28,6 @@ class Migration(migrations.Migration):
                 'verbose_name': 'quality report',
                 'verbose_name_plural': 'quality reports',
                 'ordering': ['-id'],
-                'get_latest_by': 'id',
                 'indexes': [models.Index(fields=['kind', '-id'], name='quality_report_newest')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['labels', 'drift'])), name='quality_report_kind_known')],
             },

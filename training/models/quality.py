@@ -37,11 +37,10 @@ class QualityReport(models.Model):
         verbose_name = _("quality report")
         verbose_name_plural = _("quality reports")
         ordering = ["-id"]
-        get_latest_by = "id"
         indexes = [models.Index(fields=["kind", "-id"], name="quality_report_newest")]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(kind__in=["labels", "drift"]), name="quality_report_kind_known"
+                condition=Q(kind__in=["labels", "drift"]), name="quality_report_kind_known"
             )
         ]
 
