@@ -70,7 +70,7 @@ class UsualContext(BaseEstimator):
         value = only_column(values)
         unknown = np.flatnonzero((value < 0) | hidden)
         others = equipment[unknown] @ self.table_ - values[unknown]
-        value[unknown] = only_column(most_frequent(csr_array(others)))
+        value[unknown] = only_column(most_frequent(others))
         return one_at(value, width=values.shape[1])
 
 
@@ -109,7 +109,9 @@ class LikelyContext(BaseEstimator):
         """The values, and in the unknown rows the one with the most votes, if there is any."""
         check_is_fitted(self)
         value, rows = only_column(values), np.flatnonzero(unknown)
-        value[rows] = only_column(most_frequent(csr_array(terms[rows] @ self.table_)))
+        if len(rows) < len(value):
+            terms = terms[rows]
+        value[rows] = only_column(most_frequent(terms @ self.table_))
         return one_at(value, width=values.shape[1])
 
 

@@ -248,10 +248,12 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         """In place. Who states a value that training has not seen is not asked what the words vote for."""
         for name, usual in self.usual_.items():
             aligned[name] = usual.fill(aligned["equipment"], aligned[name])
+        told = None
         for name, likely in self.likely_.items():
             blank = (np.diff(aligned[name].indptr) == 0) & (np.diff(X[name].matrix.indptr) == 0)
             if blank.any():
-                aligned[name] = likely.fill(_told(aligned), aligned[name], blank)
+                told = _told(aligned) if told is None else told
+                aligned[name] = likely.fill(told, aligned[name], blank)
 
     def unit_blocks(self, X: Counts, names: Iterable[str]) -> dict[str, csr_array]:
         """Those of these blocks that have any term, as in the matrix but for the blocks' weights."""
@@ -278,7 +280,7 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
 
     def _assemble(self, blocks: Mapping[str, csr_array], *, dtype: type = np.float64) -> csr_array:
         weighed = [self._weighed(*item) for item in blocks.items()]
-        matrix = csr_array(hstack(weighed, format="csr", dtype=dtype))
+        matrix: csr_array = hstack(weighed, format="csr", dtype=dtype)
         matrix.sum_duplicates()
         return matrix
 
@@ -299,7 +301,8 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
 def _told(aligned: Mapping[str, csr_array]) -> csr_array:
     """Words of the equipment's name, then of the report: both tell of section and system."""
     named = aligned.get("names", csr_array((aligned["equipment"].shape[0], 0)))
-    return csr_array(hstack([named, _words_of(aligned)], format="csr"))
+    told: csr_array = hstack([named, _words_of(aligned)], format="csr")
+    return told
 
 
 def _words_of(aligned: Mapping[str, csr_array]) -> csr_array:

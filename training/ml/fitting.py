@@ -75,8 +75,10 @@ def fit_and_measure(
 
 
 def _fit_twin(frame: pd.DataFrame, counts: Counts, split: Split, steps: Steps) -> AnomalyScorer:
-    return AnomalyScorer().fit_counts(
-        take_rows(counts, split.train),
+    features = ReportFeatures()
+    return AnomalyScorer().fit_matrix(
+        features,
+        features.fit_transform(take_rows(counts, split.train)),
         frame.iloc[split.train],
         on_fitted=lambda target: steps.step(f"{target}: fitted without the held-out records"),
     )

@@ -30,7 +30,7 @@ def test_distribution_comes_from_four_logistic_regressions() -> None:
         for k in (1, 2, 3, 4)
     ]
     expected = np.sort(np.array(questions).T)[:, ::-1]
-    found = OrdinalClassifier(tol=1e-6).fit(X, y).predict_distribution(X)
+    found = OrdinalClassifier(tol=1e-6, max_passes=1_000).fit(X, y).predict_distribution(X)
     assert np.allclose(above(found), expected, atol=1e-4)
     assert np.allclose(above(OrdinalClassifier().fit(X, y).predict_distribution(X)), expected, atol=0.02)
 
@@ -70,17 +70,19 @@ def test_fraction_is_a_weighted_pair() -> None:
     """2.3 is the same as seven 2s and three 3s of a tenth of the weight."""
     X, y = noisy(samples=40)
     y[0] = 2.3
-    fractional = OrdinalClassifier(C=1.0, tol=1e-8).fit(X, y)
+    fractional = OrdinalClassifier(C=1.0, tol=1e-8, max_passes=1_000).fit(X, y)
     rows = np.concatenate((np.zeros(10, dtype=int), np.repeat(np.arange(1, 40), 10)))
     repeated = np.concatenate(([2] * 7 + [3] * 3, np.repeat(y[1:], 10)))
-    whole = OrdinalClassifier(C=0.1, tol=1e-8).fit(X[rows], repeated)
+    whole = OrdinalClassifier(C=0.1, tol=1e-8, max_passes=1_000).fit(X[rows], repeated)
     assert np.allclose(fractional.coef_, whole.coef_, atol=1e-4)
     assert np.allclose(fractional.intercept_, whole.intercept_, atol=1e-4)
 
 
 def test_fractions_pull_the_expected_score() -> None:
     X = csr_array(np.ones((40, 1)))
-    distribution = OrdinalClassifier(C=1000.0).fit(X, np.full(40, 2.3)).predict_distribution(X[:1])
+    distribution = (
+        OrdinalClassifier(C=1000.0, max_passes=1_000).fit(X, np.full(40, 2.3)).predict_distribution(X[:1])
+    )
     assert distribution[0, 1:3] == pytest.approx([0.7, 0.3], abs=0.05)
 
 
@@ -119,8 +121,8 @@ def test_another_number_of_features_is_refused() -> None:
 
 
 def test_follows_the_estimator_conventions() -> None:
-    classifier = clone(OrdinalClassifier(C=2.0, tol=0.1, n_jobs=3))
-    assert classifier.get_params() == {"C": 2.0, "tol": 0.1, "n_jobs": 3}
+    classifier = clone(OrdinalClassifier(C=2.0, tol=0.1, max_passes=7, n_jobs=3))
+    assert classifier.get_params() == {"C": 2.0, "tol": 0.1, "max_passes": 7, "n_jobs": 3}
     X, y = noisy()
     with pytest.raises(NotFittedError):
         classifier.predict(X)
