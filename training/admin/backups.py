@@ -14,7 +14,7 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from training import backups
+from training import backups, restoring
 from training.admin import labels
 from training.admin.base import (
     Confirmation,
@@ -153,7 +153,7 @@ class BackupAdmin(ReadOnlyAdmin):
         backup = existing(self, request, object_id)
 
         def act() -> str:
-            result = backups.restore_backup(backup=backup, user=person(request))
+            result = restoring.restore_backup(backup=backup, user=person(request))
             return _("Restored from %(backup)s. The present was kept as %(safety)s.") % {
                 "backup": backup,
                 "safety": result.safety_backup,
@@ -197,7 +197,7 @@ def _verify(backup: Backup) -> str:
 
 
 def _before_restore(backup: Backup) -> Confirmation:
-    preview = backups.preview_restore(backup=backup)
+    preview = restoring.preview_restore(backup=backup)
     sentences = [
         (
             preview.records_to_pending,

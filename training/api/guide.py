@@ -15,10 +15,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from training.api.permissions import MayRead, requires
-from training.backups import restore_backup
 from training.errors import UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Backup, TrainingSession
+from training.restoring import restore_backup
 from training.sessions import accept_batch, expire_unclaimed, recover_sessions, wait_for_claim, wait_for_end
 from training.validation import validate_batch
 from training.versions import reload_newest

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 from tests.queue_processes import database_url
 from tests.trained import identical, predictions
 from tests.training.backups.state import training_set, whole_state
-from training import artifacts, backups, records, versions
+from training import artifacts, backups, records, restoring, versions
 from training.models import Anomaly, Backup, ModelVersion
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +57,7 @@ def test_killed_before_any_statement_everything_is_old_and_the_next_restore_work
         execute, _made = killer(at)
         try:
             with connection.execute_wrapper(execute):
-                backups.restore_backup(backup=backup)
+                restoring.restore_backup(backup=backup)
             done = True
         except Killed:
             assert not connection.in_atomic_block
@@ -70,21 +70,21 @@ def test_killed_before_any_statement_everything_is_old_and_the_next_restore_work
     assert identical(predictions(version), suggestions)
     safety = Backup.objects.filter(kind=Backup.Kind.BEFORE_RESTORE).first()
     assert safety is not None
-    backups.restore_backup(backup=safety)
+    restoring.restore_backup(backup=safety)
     assert training_set() == present
 
 
 @pytest.mark.parametrize(
     ("owner", "step"),
     [
-        (backups, "_copy_records"),
-        (backups, "_try_model"),
+        (backups, "copy_records"),
+        (backups, "try_model"),
         (backups, "create_backup"),
-        (backups, "_make_servable"),
-        (backups, "_shut_out_writers"),
-        (backups, "_reopen_others"),
+        (restoring, "_make_servable"),
+        (restoring, "_shut_out_writers"),
+        (restoring, "_reopen_others"),
         (records, "store_records"),
-        (backups, "_claim_files"),
+        (restoring, "_claim_files"),
         (versions, "set_active"),
     ],
 )
@@ -101,7 +101,7 @@ def test_whatever_fails_after_any_step_leaves_everything_old(
 
     monkeypatch.setattr(owner, step, failing)
     with pytest.raises(DatabaseError, match="lost connection"):
-        backups.restore_backup(backup=backup)
+        restoring.restore_backup(backup=backup)
 
     assert whole_state() == before
 
@@ -111,7 +111,7 @@ import os, signal, sys
 import django
 django.setup()
 from django.db import connection
-from training import backups
+from training import restoring
 from training.models import Backup
 _, name, statement = sys.argv
 
@@ -121,7 +121,7 @@ def execute(call, sql, *args):
     return call(sql, *args)
 
 with connection.execute_wrapper(execute):
-    backups.restore_backup(backup=Backup.objects.get(name=name))
+    restoring.restore_backup(backup=Backup.objects.get(name=name))
 """
 
 
@@ -147,5 +147,5 @@ def test_a_killed_process_leaves_everything_old_and_the_next_restore_works(
 
     assert killed.returncode == -signal.SIGKILL
     assert whole_state() == before
-    backups.restore_backup(backup=backup)
+    restoring.restore_backup(backup=backup)
     assert ModelVersion.objects.active() == version

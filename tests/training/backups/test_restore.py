@@ -14,11 +14,11 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from tests.factories import ApprovedFactory, SessionFactory, UserFactory, report
 from tests.trained import approved_records, identical, predictions, trained_version
 from tests.training.backups.state import training_set, whole_state
-from training import artifacts, backups, frames, sessions, versions
-from training.backups import RestorePreview
+from training import artifacts, backups, frames, restoring, sessions, versions
 from training.errors import BackupError, SessionActiveError
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
 from training.records import reports_from_frame
+from training.restoring import RestorePreview
 
 pytestmark = pytest.mark.django_db
 MANUAL = Backup.Kind.MANUAL
@@ -38,7 +38,7 @@ def test_predictions_come_back_bit_for_bit_and_the_training_set_exactly(version:
     versions.set_active(version=newer, reason=Activation.Reason.RELOAD)
     assert not identical(predictions(newer), suggestions)
 
-    backups.restore_backup(backup=backup)
+    restoring.restore_backup(backup=backup)
 
     active = ModelVersion.objects.active()
     assert active == version
@@ -55,7 +55,7 @@ def test_the_backup_of_a_training_takes_its_batch_back_too(version: ModelVersion
     backup = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING, before=session)
     sessions.cancel_session(session=session)
 
-    result = backups.restore_backup(backup=backup)
+    result = restoring.restore_backup(backup=backup)
 
     assert (result.records_to_pending, result.records_changed) == (1, 1)
     assert training_set() == before
@@ -67,7 +67,7 @@ def test_the_preview_says_what_the_restore_then_does(
 ) -> None:
     before = whole_state()
 
-    preview = backups.preview_restore(backup=backup)
+    preview = restoring.preview_restore(backup=backup)
 
     assert preview == RestorePreview(
         version_from=second,
@@ -80,11 +80,11 @@ def test_the_preview_says_what_the_restore_then_does(
         records_in_backup=12,
     )
     assert whole_state() == before
-    result = backups.restore_backup(backup=backup)
+    result = restoring.restore_backup(backup=backup)
     assert (result.backup, result.version) == (backup, version)
     assert (result.records_to_pending, result.records_recreated) == (2, 1)
     assert (result.records_changed, result.records_unchanged) == (6, 5)
-    after = backups.preview_restore(backup=backup)
+    after = restoring.preview_restore(backup=backup)
     assert after == RestorePreview(
         version_from=version,
         version_to=version,
@@ -100,7 +100,7 @@ def test_the_preview_says_what_the_restore_then_does(
 def test_restoring_loses_nothing(backup: Backup, second: ModelVersion) -> None:
     present, suggestions = training_set(), predictions(second)
 
-    result = backups.restore_backup(backup=backup)
+    result = restoring.restore_backup(backup=backup)
 
     assert set(Anomaly.objects.pending().values_list("anomaly_id", flat=True)) == {
         "new-1",
@@ -115,7 +115,7 @@ def test_restoring_loses_nothing(backup: Backup, second: ModelVersion) -> None:
     )
     safety = result.safety_backup
     assert (safety.kind, safety.model_version) == (Backup.Kind.BEFORE_RESTORE, second)
-    backups.restore_backup(backup=safety)
+    restoring.restore_backup(backup=safety)
     assert training_set() == present
     assert ModelVersion.objects.active() == second
     assert identical(predictions(second), suggestions)
@@ -125,7 +125,7 @@ def test_every_change_is_in_the_history_with_who_and_why(backup: Backup, second:
     user: User = UserFactory.create()
     Anomaly.history.all().delete()
 
-    backups.restore_backup(backup=backup, user=user)
+    restoring.restore_backup(backup=backup, user=user)
 
     changes = Anomaly.history.values_list(
         "anomaly_id", "history_type", "status", "source", "history_user", "history_change_reason"
@@ -146,7 +146,7 @@ def test_every_change_is_in_the_history_with_who_and_why(backup: Backup, second:
 def test_the_activation_is_logged(backup: Backup, version: ModelVersion, second: ModelVersion) -> None:
     user: User = UserFactory.create()
 
-    backups.restore_backup(backup=backup, user=user)
+    restoring.restore_backup(backup=backup, user=user)
 
     newest = Activation.objects.first()
     assert newest is not None
@@ -159,7 +159,7 @@ def test_a_backup_from_before_the_first_model_leaves_none_active() -> None:
     backup = backups.create_backup(kind=MANUAL)
     trained_version(is_active=True)
 
-    result = backups.restore_backup(backup=backup)
+    result = restoring.restore_backup(backup=backup)
 
     assert result.version is None
     assert ModelVersion.objects.active() is None
@@ -172,7 +172,7 @@ def test_an_empty_training_set_is_restored_too() -> None:
     backup = backups.create_backup(kind=MANUAL)
     ApprovedFactory.create_batch(3)
 
-    result = backups.restore_backup(backup=backup)
+    result = restoring.restore_backup(backup=backup)
 
     assert (result.records_to_pending, Anomaly.objects.approved().count()) == (3, 0)
 
@@ -185,7 +185,7 @@ def test_the_cost_does_not_grow_with_the_records(
         Anomaly.objects.filter(anomaly_id__startswith="T-00").update(availability_score=4)
         cost = 31 if connection.vendor == "postgresql" else 30
         with django_assert_num_queries(cost):
-            result = backups.restore_backup(backup=backup)
+            result = restoring.restore_backup(backup=backup)
         assert (result.records_to_pending, result.records_changed) == (others, 8)
 
 
@@ -199,7 +199,7 @@ def test_removed_files_are_written_anew(
     suggestions = predictions(version)
     artifacts.remove(version)
 
-    backups.restore_backup(backup=backup)
+    restoring.restore_backup(backup=backup)
 
     version.refresh_from_db()
     assert (version.is_active, version.pruned_at) == (True, None)
@@ -218,7 +218,7 @@ def test_damaged_files_are_kept_aside_and_written_anew(
     with pytest.raises(Exception, match="truncated"):
         artifacts.verify(version)
 
-    backups.restore_backup(backup=backup)
+    restoring.restore_backup(backup=backup)
 
     version.refresh_from_db()
     assert (version.is_active, version.verification_error) == (True, "")
@@ -234,7 +234,7 @@ def test_genuine_files_of_another_model_do_not_pass_for_the_version(
     artifacts.set_aside(version)
     artifacts.directory_of(second).rename(artifacts.directory_of(version))
 
-    backups.restore_backup(backup=backup)
+    restoring.restore_backup(backup=backup)
 
     version.refresh_from_db()
     assert identical(predictions(version), suggestions)
@@ -247,7 +247,7 @@ def test_a_version_is_written_anew_under_the_key_of_the_day(
     artifacts.set_aside(version)
     settings.ARTIFACT_SIGNING_KEYS = ["newer", old]
 
-    backups.restore_backup(backup=backup)
+    restoring.restore_backup(backup=backup)
 
     settings.ARTIFACT_SIGNING_KEYS = ["newer"]
     version.refresh_from_db()
@@ -258,15 +258,15 @@ def test_files_that_are_removed_meanwhile_stop_the_restore(
     backup: Backup, version: ModelVersion, second: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version.refresh_from_db()
-    real = backups._shut_out_writers
+    real = restoring._shut_out_writers
 
     def pruned_meanwhile() -> None:
         artifacts.remove(version)
         real()
 
-    monkeypatch.setattr(backups, "_shut_out_writers", pruned_meanwhile)
+    monkeypatch.setattr(restoring, "_shut_out_writers", pruned_meanwhile)
     with pytest.raises(BackupError, match=r"^The files of version_1 were removed meanwhile"):
-        backups.restore_backup(backup=backup)
+        restoring.restore_backup(backup=backup)
 
 
 def test_a_backup_whose_model_was_damaged_activates_it_once_it_verifies_again(
@@ -280,14 +280,14 @@ def test_a_backup_whose_model_was_damaged_activates_it_once_it_verifies_again(
     before = whole_state()
 
     with pytest.raises(BackupError, match=rf"^{backup.name} holds the records, but no model: 'feat"):
-        backups.preview_restore(backup=backup)
+        restoring.preview_restore(backup=backup)
     with pytest.raises(BackupError, match="but no model"):
-        backups.restore_backup(backup=backup)
+        restoring.restore_backup(backup=backup)
     assert whole_state() == before
     assert Backup.objects.count() == 1
 
     path.write_bytes(genuine)
-    result = backups.restore_backup(backup=backup)
+    result = restoring.restore_backup(backup=backup)
     assert (result.version, result.records_to_pending) == (version, 1)
     assert ModelVersion.objects.active() == version
 
@@ -301,7 +301,7 @@ def test_a_training_refuses_the_restore(backup: Backup, second: ModelVersion, st
     before = whole_state()
 
     with pytest.raises(SessionActiveError):
-        backups.restore_backup(backup=backup)
+        restoring.restore_backup(backup=backup)
 
     assert whole_state() == before
     assert Backup.objects.count() == 1
@@ -321,7 +321,7 @@ def test_a_training_that_starts_meanwhile_refuses_the_restore(
     before = whole_state() | {"sessions": None}
 
     with pytest.raises(SessionActiveError):
-        backups.restore_backup(backup=backup)
+        restoring.restore_backup(backup=backup)
 
     assert whole_state() | {"sessions": None} == before
 
@@ -356,8 +356,8 @@ def test_no_session_starts_and_no_record_changes_while_a_restore_switches(
         real(**kwargs)
         ended.append("restore")
 
-    monkeypatch.setattr("training.backups.versions.set_active", with_writers_waiting)
-    backups.restore_backup(backup=backup)
+    monkeypatch.setattr("training.restoring.versions.set_active", with_writers_waiting)
+    restoring.restore_backup(backup=backup)
     for thread in writers:
         thread.join(10)
 
@@ -384,7 +384,7 @@ def test_readers_go_on_while_a_restore_switches(
         reader.start()
         reader.join(5)
 
-    monkeypatch.setattr("training.backups.versions.set_active", with_reader)
-    backups.restore_backup(backup=backup)
+    monkeypatch.setattr("training.restoring.versions.set_active", with_reader)
+    restoring.restore_backup(backup=backup)
 
     assert seen == [second, 11]

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from tests.factories import VersionFactory
 from tests.trained import trained_version
-from training import artifacts, backups, versions
+from training import artifacts, backups, restoring, versions
 from training.errors import BackupError, UnservableVersionError
 from training.ml.manifest import sign_directory
 from training.models import Activation, Anomaly, Backup, ModelVersion
@@ -55,8 +55,8 @@ def refuse_everything(version: ModelVersion, backup: Backup) -> int:
         lambda: artifacts.load_neighbours(version),
         lambda: versions.activate_version(version=version),
         lambda: backups.verify_backup(backup=backup),
-        lambda: backups.preview_restore(backup=backup),
-        lambda: backups.restore_backup(backup=backup),
+        lambda: restoring.preview_restore(backup=backup),
+        lambda: restoring.restore_backup(backup=backup),
     ):
         try:
             load()
@@ -86,7 +86,7 @@ def test_no_flipped_bit_reaches_the_unpickler(
 
         if flip % 2:
             with pytest.raises(BackupError):
-                backups.restore_backup(backup=backup)
+                restoring.restore_backup(backup=backup)
             with pytest.raises(BackupError):
                 backups.verify_backup(backup=backup)
         else:

@@ -9,7 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from training import backups
+from training import backups, restoring
 from training.api.v1.base import ResourceViewSet, location
 from training.api.v1.fields import UsernameField
 from training.api.v1.filters import BackupFilter
@@ -109,12 +109,12 @@ class BackupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVi
     @action(detail=True, serializer_class=PreviewSerializer)
     def preview(self, request: Request, name: str) -> Response:
         """What restoring it would change. Nothing is changed."""
-        return Response(PreviewSerializer(backups.preview_restore(backup=self.get_object())).data)
+        return Response(PreviewSerializer(restoring.preview_restore(backup=self.get_object())).data)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"], serializer_class=RestoreSerializer)
     def restore(self, request: Request, name: str) -> Response:
         """Back up the present, then bring back models and training set together."""
         recover_sessions()  # one that died is not in the way
-        result = backups.restore_backup(backup=self.get_object(), user=self.caller)
+        result = restoring.restore_backup(backup=self.get_object(), user=self.caller)
         return Response(RestoreSerializer(result).data)

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from training.backups import RestorePreview, preview_restore, restore_backup
 from training.errors import TrainingError
 from training.models import Backup
+from training.restoring import RestorePreview, preview_restore, restore_backup
 
 
 class Command(BaseCommand):

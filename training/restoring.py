@@ -1,0 +1,242 @@
+"""Restores: a backup's models serve again and its records are the training set: all of it, or nothing."""
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.utils import timezone
+
+from training import artifacts, backups, datafiles, records, versions
+from training.errors import BackupError, SessionActiveError, UnservableVersionError
+from training.ml.errors import TamperedArtifactError
+from training.ml.manifest import Manifest
+from training.ml.records import SCORE_COLUMNS
+from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1_000  # rows changed by one statement
+
+Report = Callable[[str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorePreview:
+    """What a restore would change now. `scores_changed` counts records, not single scores."""
+
+    version_from: ModelVersion | None
+    version_to: ModelVersion | None
+    records_to_pending: int  # approved now, unknown to the backup
+    records_reapproved: int  # in the backup, pending or rejected now
+    records_recreated: int  # in the backup, gone now
+    scores_changed: int
+    texts_changed: int  # another description, equipment, system, section or time
+    records_in_backup: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreResult:
+    """What a restore changed. `version` is None when the backup is older than the first model."""
+
+    backup: Backup
+    safety_backup: Backup
+    version: ModelVersion | None
+    records_to_pending: int
+    records_recreated: int
+    records_changed: int  # scores, other fields or status
+    records_unchanged: int
+
+
+def preview_restore(*, backup: Backup) -> RestorePreview:
+    """What `restore_backup` would change now; changes nothing. Raises BackupError."""
+    manifest = artifacts.verify(backup)
+    held, present, approved, differences = manifest.facts["record_count"], 0, 0, Counter[str]()
+    with tempfile.TemporaryDirectory() as copy:
+        backups.copy_records(manifest, Path(copy))
+        for frame in backups.read_records(manifest, Path(copy)):
+            reports = {report.anomaly_id: report for report in records.reports_from_frame(frame)}
+            for anomaly in Anomaly.objects.filter(anomaly_id__in=list(reports)):
+                present += 1
+                approved += anomaly.status == Anomaly.Status.APPROVED
+                differences.update(_differences(anomaly, reports[anomaly.anomaly_id]))
+    return RestorePreview(
+        version_from=ModelVersion.objects.active(),
+        version_to=_version_of(manifest),
+        records_to_pending=Anomaly.objects.approved().count() - approved,
+        records_reapproved=present - approved,
+        records_recreated=held - present,
+        scores_changed=differences["scores"],
+        texts_changed=differences["texts"],
+        records_in_backup=held,
+    )
+
+
+def restore_backup(
+    *, backup: Backup, user: User | None = None, on_step: Report = logger.info
+) -> RestoreResult:
+    """Make the backup's models serve and its records the training set; `on_step` hears what is done.
+
+    Nothing is lost: the present is backed up first, records that the backup does not hold go back to
+    the review queue, and every change is kept in the history. All or nothing, whenever it is killed.
+    Raises SessionActiveError during a training, BackupError when the backup cannot be used.
+    """
+    _refuse_during_session()
+    on_step("Verifying the backup")
+    manifest = artifacts.verify(backup)
+    with tempfile.TemporaryDirectory() as copy:
+        backups.copy_records(manifest, Path(copy))
+        version = _version_of(manifest)
+        if backups.holds_model(manifest):
+            backups.try_model(manifest)
+        on_step("Backing up the present")
+        safety_backup = backups.create_backup(kind=Backup.Kind.BEFORE_RESTORE, user=user)
+        files = _make_servable(version, manifest) if version else None
+        on_step("Switching the model and the records")
+        reason = f"Restored from {backup.name}"
+        with transaction.atomic():
+            _shut_out_writers()
+            counts, ids = _store(manifest, Path(copy), user=user, reason=reason)
+            reopened = _reopen_others(ids, user=user, reason=reason)
+            if version and files:
+                _claim_files(version, files)
+            versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
+            if version:
+                version.refresh_from_db()
+    return RestoreResult(
+        backup=backup,
+        safety_backup=safety_backup,
+        version=version,
+        records_to_pending=reopened,
+        records_recreated=counts.created,
+        records_changed=counts.updated,
+        records_unchanged=counts.unchanged,
+    )
+
+
+def _store(
+    manifest: Manifest, directory: Path, *, user: User | None, reason: str
+) -> tuple[records.RecordCounts, "npt.NDArray[np.bytes_]"]:
+    """Make the backup's records approved, exactly as they are there; also the digests of their ids."""
+    ids = []
+
+    def reports() -> Iterator[records.ScoredReport]:
+        for frame in backups.read_records(manifest, directory):
+            ids.append(datafiles.digests(frame["anomaly_id"]))
+            yield from records.reports_from_frame(frame)
+
+    source = Anomaly.Source.RESTORE
+    counts = records.store_records(reports=reports(), user=user, source=source, reason=reason, exactly=True)
+    return counts, np.concatenate(ids)
+
+
+def _differences(anomaly: Anomaly, report: records.ScoredReport) -> set[str]:
+    """Of "scores" and "texts", what a restore would change; what the backup left blank is "" there."""
+    stored = {name: getattr(report, name) for name in records.CONTENT}
+    stored |= {"system": report.system or "", "section": report.section or ""}
+    different = [name for name, value in stored.items() if getattr(anomaly, name) != value]
+    return {"scores" if name in SCORE_COLUMNS else "texts" for name in different}
+
+
+def _version_of(manifest: Manifest) -> ModelVersion | None:
+    """The version that the backup would make serve; None when nothing served then.
+
+    Raises BackupError when the backup could not copy that version and it cannot be loaded now either.
+    """
+    model = manifest.facts["model"]
+    if model is None:
+        return None
+    version = ModelVersion.objects.get(pk=model["id"])
+    try:
+        if not backups.holds_model(manifest):
+            artifacts.load_scorer(version)
+    except UnservableVersionError as error:
+        raise BackupError(f"{manifest.path.name} holds the records, but no model: {error}") from error
+    return version
+
+
+def _make_servable(version: ModelVersion, backup: Manifest) -> Manifest:
+    """The version's directory with the backup's files, written anew when it was removed or damaged.
+
+    What stands in its place is renamed, never deleted. Raises BackupError.
+    """
+    model: Mapping[str, Any] = backup.facts["model"]
+    try:
+        files = artifacts.read_back(ModelVersion, version.name)
+        if not backups.holds_model(backup) or files.files == {
+            name: backup.files[name] for name in model["files"]
+        }:
+            return files
+    except UnservableVersionError as error:
+        logger.info("Writing %s from %s: %s", version.name, backup.path.name, error)
+    try:
+        artifacts.set_aside(version)
+        with artifacts.publish(ModelVersion, version.name, facts=model["facts"]) as directory:
+            for name in model["files"]:
+                (directory / name).write_bytes(backup.read(name))
+        return artifacts.read_back(ModelVersion, version.name)
+    except OSError as error:
+        raise BackupError(f"The model could not be written: {error.strerror}.") from error
+    except (TamperedArtifactError, UnservableVersionError) as error:
+        raise BackupError(str(error)) from error
+
+
+def _refuse_during_session() -> None:
+    if TrainingSession.objects.active().exists():
+        raise SessionActiveError
+
+
+def _shut_out_writers() -> None:
+    """Until the transaction ends no session starts and no anomaly changes; readers go on.
+
+    On SQLite the transaction itself is IMMEDIATE: the only writer. On PostgreSQL the two tables are
+    locked before any row is, sessions first, which is the order of `accept_batch` too.
+    """
+    if connection.vendor == "postgresql":
+        tables = ", ".join(
+            connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001  # Django documents _meta
+            for model in (TrainingSession, Anomaly)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")
+    _refuse_during_session()
+
+
+def _reopen_others(kept: "npt.NDArray[np.bytes_]", *, user: User | None, reason: str) -> int:
+    """Approved records whose id's digest is not among these go back to the review queue; how many."""
+    approved = Anomaly.objects.approved().order_by("pk").values_list("pk", "anomaly_id")
+    pks, ids, last = [], [], 0
+    while piece := list(approved.filter(pk__gt=last)[:20_000]):
+        last = piece[-1][0]
+        pks.append(np.array([pk for pk, _ in piece]))
+        ids.append(datafiles.digests(anomaly_id for _, anomaly_id in piece))
+    if not pks:
+        return 0
+    others = np.concatenate(pks)[~np.isin(np.concatenate(ids), kept)].tolist()
+    for start in range(0, len(others), CHUNK):
+        rows = Anomaly.objects.filter(pk__in=others[start : start + CHUNK])
+        rows.update(
+            status=Anomaly.Status.PENDING, reviewed_by=None, reviewed_at=None, updated_at=timezone.now()
+        )
+        rows.note_history("~", user=user, reason=reason)
+    return len(others)
+
+
+def _claim_files(version: ModelVersion, files: Manifest) -> None:
+    """The row says what the directory now holds. Raises BackupError when it was pruned meanwhile."""
+    unchanged = ModelVersion.objects.filter(pk=version.pk, pruned_at=version.pruned_at)
+    if not unchanged.update(
+        digest=files.digest,
+        size_bytes=files.size_bytes,
+        verified_at=timezone.now(),
+        verification_error="",
+        pruned_at=None,
+    ):
+        raise BackupError(f"The files of {version.name} were removed meanwhile: restore again.")
