@@ -26,6 +26,8 @@ CUSTOMER_FILES = {
     "process_safety_score": "process_safty.csv",
 }
 
+BESIDE_THE_SCORE = ("equipment_id", "system", "description", "detected_at", "equipment_name", "section")
+
 _FIELDS = {
     **{normalise_text(field): field for field in COLUMNS},
     **{normalise_text(title): field for field, title in CUSTOMER_TITLES.items()},
@@ -44,6 +46,12 @@ _LIST_DASH = re.compile(r"- [^\W\d_](?:[\w ,.;'+-]|\( ?[^\W\d_]{2,} \w|\))*")
 def field_of(title: str) -> str | None:
     """The frame's column for a title, whatever its accents, case and punctuation; None for others."""
     return _FIELDS.get(normalise_text(title.replace("’", "'")))
+
+
+def customer_titles(score: str, *, with_ids: bool) -> list[str]:
+    """The header of the customer's file for that score; ids of their own have a column behind it."""
+    titles = [CUSTOMER_TITLES[column] for column in (*BESIDE_THE_SCORE, score)]
+    return [*titles, "anomaly_id"] if with_ids else titles
 
 
 def neutralise(cells: "pd.Series[str]") -> "pd.Series[str]":
@@ -72,7 +80,8 @@ def derive_ids(frame: pd.DataFrame) -> "pd.Series[str]":
     """The id of a report that brings none: always the same for the same equipment, text and time."""
     # No text holds a NUL, so what is joined with it cannot be joined from other parts. (Joined here and not
     # by pandas: NumPy drops a NUL at the end of a string.)
-    parts = zip(frame["equipment_id"], frame["description"], format_times(frame["detected_at"]), strict=True)
+    columns = (frame["equipment_id"], frame["description"], format_times(frame["detected_at"]))
+    parts = zip(*(column.tolist() for column in columns), strict=True)
     digests = [hashlib.sha256("\0".join(part).encode()).hexdigest() for part in parts]
     ids = [f"imp-{digest[:20]}" for digest in digests]
     return pd.Series(ids, index=frame.index, dtype="str")

@@ -9,11 +9,17 @@ from typing import TextIO
 
 import pandas as pd
 
-from training.datafiles.cells import CUSTOMER_FILES, CUSTOMER_TITLES, derive_ids, format_times, neutralise
+from training.datafiles.cells import (
+    BESIDE_THE_SCORE,
+    CUSTOMER_FILES,
+    customer_titles,
+    derive_ids,
+    format_times,
+    neutralise,
+)
 from training.ml.manifest import fsync_directory
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
 
-_BESIDE_THE_SCORE = ("equipment_id", "system", "description", "detected_at", "equipment_name", "section")
 _QUOTED = r'[",\n\r]'  # the csv module of Python 3.11 leaves a carriage return bare: it would end the row
 
 
@@ -49,7 +55,7 @@ def _write_parts(parts: Mapping[str, Path], frames: Iterable[pd.DataFrame], *, w
     with ExitStack() as stack:
         files = {field: stack.enter_context(_open(part)) for field, part in parts.items()}
         for field, file in files.items():
-            file.write(_header(field, with_ids=with_ids))
+            file.write(",".join(customer_titles(field, with_ids=with_ids)) + "\n")
         for frame in frames:
             if not with_ids and (derive_ids(frame) != frame["anomaly_id"]).any():
                 raise _ForeignIdError
@@ -65,15 +71,6 @@ def _write_parts(parts: Mapping[str, Path], frames: Iterable[pd.DataFrame], *, w
 
 def _open(part: Path) -> TextIO:
     return part.open("w", encoding="utf-8", newline="")
-
-
-def _columns(field: str, *, with_ids: bool) -> list[str]:
-    return [*_BESIDE_THE_SCORE, field, *(["anomaly_id"] if with_ids else [])]
-
-
-def _header(field: str, *, with_ids: bool) -> str:
-    titles = [CUSTOMER_TITLES.get(column, column) for column in _columns(field, with_ids=with_ids)]
-    return ",".join(titles) + "\n"
 
 
 def _cells(frame: pd.DataFrame, *, with_ids: bool) -> dict[str, "pd.Series[str]"]:
@@ -95,5 +92,5 @@ def _quote(cells: "pd.Series[str]") -> "pd.Series[str]":
 
 
 def _lines(cells: Mapping[str, "pd.Series[str]"], field: str) -> Iterable[str]:
-    columns = (cells[column] for column in _columns(field, with_ids="anomaly_id" in cells))
-    return reduce(lambda line, column: line + "," + column, columns) + "\n"
+    names = [*BESIDE_THE_SCORE, field, *(["anomaly_id"] if "anomaly_id" in cells else [])]
+    return reduce(lambda line, column: line + "," + column, (cells[name] for name in names)) + "\n"

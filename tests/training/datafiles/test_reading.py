@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 
 from tests.training.datafiles.files import FAN, PUMP, TEXTS, TITLES, write_customer, write_single
 from training.datafiles import DataFileError, FileRecords, read_customer_directory, read_files, tables
+from training.datafiles.reading import _read_plainly, _read_quickly
 from training.ml.records import COLUMNS, SCORE_COLUMNS
 
 
@@ -294,4 +296,52 @@ def test_a_damaged_directory_is_not_restored_from(tmp_path: Path) -> None:
         path.write_text(path.read_text().replace("2024-01-03", "some day"))
     paths[0].write_text(sound.replace("2024-01-03", "some day"))
     with pytest.raises(DataFileError, match="a score or the time on line 3 cannot be read"):
+        list(read_customer_directory(tmp_path))
+
+
+def outcome(pieces: Iterator[pd.DataFrame]) -> tuple[list[object], object]:
+    """The pieces, and what came after them: an error, or what a generator returns."""
+    given: list[object] = []
+    while True:
+        try:
+            given.append(next(pieces).to_dict("index"))
+        except StopIteration as end:
+            return given, end.value
+        except DataFileError as error:
+            return given, str(error)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("sound", "damaged"),
+    [
+        ("", ""),
+        ("Bruit", "Fuite"),  # another report in one file
+        (",2.5\n", ",x\n"),
+        (",2.5\n", "\n"),
+        (",2.5\n", ",2.5,\n"),
+        (",2.5\n", ',"2\n'),
+        (",2.5\n", ",2.5\n\n"),
+        ("Process Safety", "process_safety_score"),
+        ("Num_equipement", "Num"),
+    ],
+)
+def test_a_directory_is_read_quickly_as_it_is_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, sound: str, damaged: str
+) -> None:
+    paths = write_customer(tmp_path, PUMP, FAN, FAN.replace("Vibration", "Bruit"))
+    monkeypatch.setattr(tables, "PIECE", piece)
+    paths[2].write_text(paths[2].read_text().replace(sound, damaged))
+
+    given, end = outcome(read_customer_directory(tmp_path))
+
+    assert (given, end) == outcome(_read_plainly(tmp_path))
+    quickly, left = outcome(_read_quickly(tmp_path))
+    assert quickly == given[: len(quickly)]
+    assert left == (None if sound == damaged else len(quickly))
+
+
+def test_a_missing_file_is_told_of(tmp_path: Path) -> None:
+    write_customer(tmp_path, PUMP)[1].unlink()
+    with pytest.raises(DataFileError, match=r"fiabilite\.csv cannot be read: No such file"):
         list(read_customer_directory(tmp_path))
