@@ -1,10 +1,11 @@
 """Scored reports come in: new ones are added, known ones updated, identical ones left alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from operator import attrgetter
+from typing import Any
 
 import pandas as pd
 from django.contrib.auth.models import User
@@ -60,8 +61,13 @@ class RecordCounts:
 def reports_from_frame(frame: pd.DataFrame, *, unstated: Sequence[str] = ()) -> list[ScoredReport]:
     """The rows of a frame of `training.ml.records`, in order; None in the columns that are `unstated`."""
     stated = [name for name in COLUMNS if name not in unstated]
-    columns = [_moments(frame[name]) if name == "detected_at" else frame[name].tolist() for name in stated]
-    return [ScoredReport(**dict(zip(stated, row, strict=True))) for row in zip(*columns, strict=True)]
+    return [ScoredReport(**dict(zip(stated, row, strict=True))) for row in rows_from_frame(frame[stated])]
+
+
+def rows_from_frame(frame: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The rows with the types of the database's: aware times, None for NaT."""
+    columns = [_moments(frame[name]) if name == "detected_at" else frame[name].tolist() for name in frame]
+    return zip(*columns, strict=True)
 
 
 def _moments(times: "pd.Series[pd.Timestamp]") -> list[datetime | None]:

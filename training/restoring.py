@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from training import artifacts, backups, datafiles, records, versions
+from training import artifacts, backups, records, versions
 from training.errors import BackupError, SessionActiveError, UnservableVersionError
 from training.ml.errors import TamperedArtifactError
 from training.ml.manifest import Manifest
-from training.ml.records import SCORE_COLUMNS
+from training.ml.records import COLUMNS, SCORE_COLUMNS
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
 
 logger = logging.getLogger(__name__)
 
+APPROVED = Anomaly.Status.APPROVED.value
 CHUNK = 1_000  # rows changed by one statement
 
 Report = Callable[[str], object]
@@ -61,12 +63,12 @@ def preview_restore(*, backup: Backup) -> RestorePreview:
     held, present, approved, differences = manifest.facts["record_count"], 0, 0, Counter[str]()
     with tempfile.TemporaryDirectory() as copy:
         backups.copy_records(manifest, Path(copy))
-        for frame in backups.read_records(manifest, Path(copy)):
-            reports = {report.anomaly_id: report for report in records.reports_from_frame(frame)}
-            for anomaly in Anomaly.objects.filter(anomaly_id__in=list(reports)):
-                present += 1
-                approved += anomaly.status == Anomaly.Status.APPROVED
-                differences.update(_differences(anomaly, reports[anomaly.anomaly_id]))
+        for frame, stored in _compared(manifest, Path(copy)):
+            present += len(stored) - stored.count(None)
+            for now, record in zip(stored, records.rows_from_frame(frame), strict=True):
+                if now:
+                    approved += now[1] == APPROVED
+                    differences.update(_differences(now[2:], record))
     return RestorePreview(
         version_from=ModelVersion.objects.active(),
         version_to=_version_of(manifest),
@@ -103,8 +105,9 @@ def restore_backup(
         reason = f"Restored from {backup.name}"
         with transaction.atomic():
             _shut_out_writers()
-            counts, ids = _store(manifest, Path(copy), user=user, reason=reason)
-            reopened = _reopen_others(ids, user=user, reason=reason)
+            approved = _approved_keys()
+            counts, kept = _store(manifest, Path(copy), user=user, reason=reason)
+            reopened = _reopen(np.setdiff1d(approved, kept), user=user, reason=reason)
             if version and files:
                 _claim_files(version, files)
             versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
@@ -117,31 +120,47 @@ def restore_backup(
         records_to_pending=reopened,
         records_recreated=counts.created,
         records_changed=counts.updated,
-        records_unchanged=counts.unchanged,
+        records_unchanged=manifest.facts["record_count"] - counts.created - counts.updated,
     )
+
+
+def _compared(
+    manifest: Manifest, directory: Path
+) -> "Iterator[tuple[pd.DataFrame, list[tuple[Any, ...] | None]]]":
+    """The backup's records, piece by piece, and what is stored now under each id: key, status, record."""
+    for frame in backups.read_records(manifest, directory):
+        ids = frame["anomaly_id"].tolist()
+        rows = Anomaly.objects.filter(anomaly_id__in=ids).order_by().values_list("pk", "status", *COLUMNS)
+        stored = {row[2]: row for row in rows}
+        yield frame, [stored.get(anomaly_id) for anomaly_id in ids]
 
 
 def _store(
     manifest: Manifest, directory: Path, *, user: User | None, reason: str
-) -> tuple[records.RecordCounts, "npt.NDArray[np.bytes_]"]:
-    """Make the backup's records approved, exactly as they are there; also the digests of their ids."""
-    ids = []
+) -> "tuple[records.RecordCounts, npt.NDArray[np.int64]]":
+    """Make the backup's records approved, exactly as they are there; also the keys of those that were known.
+
+    Most of them are as they should be, as a rule: only the others are taken through `store_records`.
+    """
+    known = [np.empty(0, dtype=np.int64)]
 
     def reports() -> Iterator[records.ScoredReport]:
-        for frame in backups.read_records(manifest, directory):
-            ids.append(datafiles.digests(frame["anomaly_id"]))
-            yield from records.reports_from_frame(frame)
+        for frame, stored in _compared(manifest, directory):
+            known.append(np.array([now[0] for now in stored if now], dtype=np.int64))
+            wanted = zip(stored, records.rows_from_frame(frame), strict=True)
+            differs = [now is None or now[1:] != (APPROVED, *record) for now, record in wanted]
+            yield from records.reports_from_frame(frame[np.array(differs, dtype=bool)])
 
     source = Anomaly.Source.RESTORE
     counts = records.store_records(reports=reports(), user=user, source=source, reason=reason, exactly=True)
-    return counts, np.concatenate(ids)
+    return counts, np.concatenate(known)
 
 
-def _differences(anomaly: Anomaly, report: records.ScoredReport) -> set[str]:
-    """Of "scores" and "texts", what a restore would change; what the backup left blank is "" there."""
-    stored = {name: getattr(report, name) for name in records.CONTENT}
-    stored |= {"system": report.system or "", "section": report.section or ""}
-    different = [name for name, value in stored.items() if getattr(anomaly, name) != value]
+def _differences(now: tuple[Any, ...], record: tuple[Any, ...]) -> set[str]:
+    """Of "scores" and "texts", what a restore would change."""
+    if now == record:
+        return set()
+    different = [name for name, old, new in zip(COLUMNS, now, record, strict=True) if old != new]
     return {"scores" if name in SCORE_COLUMNS else "texts" for name in different}
 
 
@@ -209,24 +228,20 @@ def _shut_out_writers() -> None:
     _refuse_during_session()
 
 
-def _reopen_others(kept: "npt.NDArray[np.bytes_]", *, user: User | None, reason: str) -> int:
-    """Approved records whose id's digest is not among these go back to the review queue; how many."""
-    approved = Anomaly.objects.approved().order_by("pk").values_list("pk", "anomaly_id")
-    pks, ids, last = [], [], 0
-    while piece := list(approved.filter(pk__gt=last)[:20_000]):
-        last = piece[-1][0]
-        pks.append(np.array([pk for pk, _ in piece]))
-        ids.append(datafiles.digests(anomaly_id for _, anomaly_id in piece))
-    if not pks:
-        return 0
-    others = np.concatenate(pks)[~np.isin(np.concatenate(ids), kept)].tolist()
-    for start in range(0, len(others), CHUNK):
-        rows = Anomaly.objects.filter(pk__in=others[start : start + CHUNK])
+def _approved_keys() -> "npt.NDArray[np.int64]":
+    keys = Anomaly.objects.approved().order_by("pk").values_list("pk", flat=True)
+    return np.array(list(keys), dtype=np.int64)
+
+
+def _reopen(keys: "npt.NDArray[np.int64]", *, user: User | None, reason: str) -> int:
+    """Send these records back to the review queue; how many."""
+    for start in range(0, len(keys), CHUNK):
+        rows = Anomaly.objects.filter(pk__in=keys[start : start + CHUNK].tolist())
         rows.update(
             status=Anomaly.Status.PENDING, reviewed_by=None, reviewed_at=None, updated_at=timezone.now()
         )
         rows.note_history("~", user=user, reason=reason)
-    return len(others)
+    return len(keys)
 
 
 def _claim_files(version: ModelVersion, files: Manifest) -> None:

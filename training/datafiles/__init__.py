@@ -2,7 +2,6 @@
 
 from training.datafiles.cells import CUSTOMER_FILES
 from training.datafiles.reading import FileRecords, RowProblem, read_customer_directory, read_files
-from training.datafiles.repeats import digests
 from training.datafiles.tables import DataFileError
 from training.datafiles.writing import write_customer_files
 
@@ -11,7 +10,6 @@ __all__ = [
     "DataFileError",
     "FileRecords",
     "RowProblem",
-    "digests",
     "read_customer_directory",
     "read_files",
     "write_customer_files",

@@ -82,7 +82,7 @@ def test_killed_before_any_statement_everything_is_old_and_the_next_restore_work
         (backups, "create_backup"),
         (restoring, "_make_servable"),
         (restoring, "_shut_out_writers"),
-        (restoring, "_reopen_others"),
+        (restoring, "_reopen"),
         (records, "store_records"),
         (restoring, "_claim_files"),
         (versions, "set_active"),
