@@ -109,7 +109,7 @@ def _store_chunk(
     ids = [report.anomaly_id for report in reports]
     locked = Anomaly.objects.select_for_update().filter(anomaly_id__in=ids).order_by("anomaly_id")
     known = {anomaly.anomaly_id: anomaly for anomaly in locked}
-    created, updated = [], []
+    created, updated, now = [], [], timezone.now()
     for report in reports:
         anomaly = known.get(report.anomaly_id)
         content = _stored(report, anomaly, exactly=exactly)
@@ -122,7 +122,7 @@ def _store_chunk(
             updated.append(anomaly)
         for name, value in zip(CONTENT, content, strict=True):
             setattr(anomaly, name, value)
-        _stamp(anomaly, status, user)
+        _stamp(anomaly, status, user, now)
     _upsert(created, updated, user, reason)
     return RecordCounts(
         created=len(created), updated=len(updated), unchanged=len(reports) - len(created) - len(updated)
@@ -139,19 +139,17 @@ def _stored(report: ScoredReport, known: Anomaly | None, *, exactly: bool) -> tu
     return tuple(old if new is None else new for new, old in zip(_content(report), kept, strict=True))
 
 
-def _stamp(anomaly: Anomaly, status: Anomaly.Status, user: User | None) -> None:
+def _stamp(anomaly: Anomaly, status: Anomaly.Status, user: User | None, now: datetime) -> None:
     anomaly.status = status
     reviewed = status != Anomaly.Status.PENDING
     anomaly.reviewed_by = user if reviewed else None
-    anomaly.reviewed_at = timezone.now() if reviewed else None
+    anomaly.reviewed_at = now if reviewed else None
 
 
 def _upsert(created: list[Anomaly], updated: list[Anomaly], user: User | None, reason: str) -> None:
     """One INSERT … ON CONFLICT: a racer that stored the same id first is updated, not an error."""
-    Anomaly.objects.bulk_create(
-        [*created, *updated], update_conflicts=True, unique_fields=["anomaly_id"], update_fields=list(STORED)
-    )
+    Anomaly.objects.upsert([*created, *updated], update=STORED)
     for anomalies, change in ((created, "+"), (updated, "~")):
         if anomalies:
-            rows = Anomaly.objects.filter(pk__in=[anomaly.pk for anomaly in anomalies])
+            rows = Anomaly.objects.filter(anomaly_id__in=[anomaly.anomaly_id for anomaly in anomalies])
             rows.note_history(change, user=user, reason=reason)

@@ -94,7 +94,7 @@ def test_the_number_of_queries_does_not_grow_with_the_batch(count: int) -> None:
     store(report(0))
     with CaptureQueriesContext(connection) as queries:
         store(report(0, fiability_score=5.0), *(report(n) for n in range(1, count)))
-    inserts = 2 if count == 1 else 4  # rows and their history, new and known
+    inserts = 2 if count == 1 else 3  # the rows, and the history of the new and of the known
     assert len(queries) == 3 + inserts  # SAVEPOINT, SELECT, …, RELEASE
 
 
