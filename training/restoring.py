@@ -4,6 +4,7 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def restore_backup(
         files = _make_servable(version, manifest) if version else None
         on_step("Switching the model and the records")
         reason = f"Restored from {backup.name}"
-        with transaction.atomic():
+        with transaction.atomic(), _wide_cache():
             _shut_out_writers()
             approved = _approved_keys()
             counts, kept = _store(manifest, Path(copy), user=user, reason=reason)
@@ -226,6 +227,22 @@ def _shut_out_writers() -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {tables} IN EXCLUSIVE MODE")
     _refuse_during_session()
+
+
+@contextmanager
+def _wide_cache() -> Iterator[None]:
+    """On SQLite: room for 64 MB of pages, not 2, lest the indexes are read and written again and again."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA cache_size")
+        (usual,) = cursor.fetchone()
+        cursor.execute("PRAGMA cache_size = -65536")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA cache_size = {usual}")
 
 
 def _approved_keys() -> "npt.NDArray[np.int64]":

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, connections
-from pytest_django import DjangoAssertNumQueries, Settings
+from django.db import connections
+from pytest_django import Settings
 
 from tests.factories import ApprovedFactory, SessionFactory, UserFactory, report
 from tests.trained import approved_records, identical, predictions, trained_version
@@ -175,18 +175,6 @@ def test_an_empty_training_set_is_restored_too() -> None:
     result = restoring.restore_backup(backup=backup)
 
     assert (result.records_to_pending, Anomaly.objects.approved().count()) == (3, 0)
-
-
-def test_the_cost_does_not_grow_with_the_records(
-    backup: Backup, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    for others in (1, 3):
-        ApprovedFactory.create_batch(others)
-        Anomaly.objects.filter(anomaly_id__startswith="T-00").update(availability_score=4)
-        cost = 31 if connection.vendor == "postgresql" else 30
-        with django_assert_num_queries(cost):
-            result = restoring.restore_backup(backup=backup)
-        assert (result.records_to_pending, result.records_changed) == (others, 8)
 
 
 # --- The version's files -----------------------------------------------------------------------
