@@ -1,6 +1,7 @@
 """An anomaly: one report about one piece of equipment, and the scores that experts gave it."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -53,17 +54,21 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
         connection = connections[self.db]
         meta = self.model._meta  # noqa: SLF001  # Django documents _meta
         fields = [field for field in meta.concrete_fields if not (field.primary_key or field.generated)]
-        rows = list(zip(*(_prepared(field, anomalies, connection) for field in fields), strict=True))
+        values = [_prepared(field, anomalies, connection) for field in fields]
         columns = ", ".join(connection.ops.quote_name(field.attname) for field in fields)
-        marks = ", ".join(["%s"] * len(fields))
         changed = [field.attname for field in fields if field.name in update]
         known = connection.ops.on_conflict_suffix_sql(fields, OnConflict.UPDATE, changed, ["anomaly_id"])
-        table = connection.ops.quote_name(meta.db_table)
-        with connection.cursor() as cursor:
-            cursor.executemany(  # names alone are put in
-                f"INSERT INTO {table} ({columns}) VALUES ({marks}) {known}",  # noqa: S608
-                rows,
-            )
+        into = f"INSERT INTO {connection.ops.quote_name(meta.db_table)} ({columns})"
+        with connection.cursor() as cursor:  # names, types and marks alone are put into the statements
+            if connection.vendor == "postgresql":  # which reads a few arrays faster than thousands of marks
+                arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in fields)
+                cursor.execute(f"{into} SELECT * FROM UNNEST({arrays}) {known}", values)  # noqa: S608
+                return
+            rows, size = list(zip(*values, strict=True)), connection.ops.bulk_batch_size(fields, anomalies)
+            marks = f"({', '.join(['%s'] * len(fields))})"
+            for batch in (rows[start : start + size] for start in range(0, len(rows), size)):
+                given = ", ".join([marks] * len(batch))
+                cursor.execute(f"{into} VALUES {given} {known}", list(chain.from_iterable(batch)))
 
     def note_history(self, change: str, *, user: User | None, reason: str) -> None:
         """Copy the rows as they are into the history, oldest first: what `bulk_history_create` does, without
