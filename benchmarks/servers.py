@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shlex
 import signal
 import subprocess
@@ -68,6 +69,7 @@ def import_data(data: Sequence[Path], scratch: Path) -> None:
         "MEDIA_ROOT": str(scratch / "media"),
         "LOG_LEVEL": "WARNING",
         "DJANGO_SETTINGS_MODULE": "anomalyproject.settings",
+        "ARTIFACT_SIGNING_KEYS": secrets.token_hex(32),
     }
     (scratch / "media").mkdir()
     for command in (["migrate", "-v0"], ["import_anomalies", *map(str, data)]):
@@ -119,13 +121,21 @@ def run(command: Sequence[str], **environment: str) -> None:
 
 
 def ours(port: int) -> Server:
-    """The web process of the Procfile."""
+    """The web process of the Procfile, as it is deployed; anybody may read, as with its peers."""
     processes = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     return Server(
         name="ours",
         url=f"http://127.0.0.1:{port}/predict",
         command=shlex.split(processes["web"]),
-        environment={"PORT": str(port), "WEB_WORKERS": str(WORKERS)},
+        environment={
+            "PORT": str(port),
+            "WEB_WORKERS": str(WORKERS),
+            "DEBUG": "0",
+            "SECRET_KEY": secrets.token_hex(32),
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "ANONYMOUS_READ": "1",
+            "SECURE_SSL_REDIRECT": "0",
+        },
         one=lambda report: report,
         many=lambda reports: reports,
         read=lambda value: [_ours(result) for result in value.get("results", [value])],

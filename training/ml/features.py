@@ -210,7 +210,9 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
         self.idf_ = {name: _smooth_idf(aligned[name]) for name in aligned if BLOCKS[name].tfidf}
         crossed = self._cross(aligned)
         self.idf_ |= {name: _smooth_idf(counts) for name, counts in crossed.items()}
-        return self._assemble(aligned | crossed, dtype=np.float32)
+        aligned |= crossed
+        del crossed
+        return self._assemble(aligned, dtype=np.float32)
 
     def transform(self, X: Counts) -> csr_array:
         """The feature matrix.
@@ -278,9 +280,14 @@ class ReportFeatures(TransformerMixin, BaseEstimator):
             for name, crossing in self.crossings_.items()
         }
 
-    def _assemble(self, blocks: Mapping[str, csr_array], *, dtype: type = np.float64) -> csr_array:
-        weighed = [self._weighed(*item) for item in blocks.items()]
-        matrix: csr_array = hstack(weighed, format="csr", dtype=dtype)
+    def _assemble(self, blocks: dict[str, csr_array], *, dtype: type = np.float64) -> csr_array:
+        """Takes the blocks out of the dict: those of a million reports are gigabytes."""
+        weighed = []
+        for name in list(blocks):
+            values = self._weighed(name, blocks.pop(name))
+            values.data = values.data.astype(dtype, copy=False)
+            weighed.append(values)
+        matrix: csr_array = hstack(weighed, format="csr")
         matrix.sum_duplicates()
         return matrix
 
@@ -327,7 +334,7 @@ def _align(counts: TermCounts, vocabulary: Mapping[str, int]) -> csr_array:
     matrix = counts.matrix
     columns = np.array([vocabulary.get(term, -1) for term in counts.terms], dtype=np.int32)[matrix.indices]
     known = columns >= 0
-    starts = np.concatenate(([0], np.cumsum(known)), dtype=np.int32)[matrix.indptr]
+    starts = np.concatenate(([0], np.cumsum(known, dtype=np.int32)), dtype=np.int32)[matrix.indptr]
     aligned = csr_array(
         (matrix.data[known].astype(np.float64), columns[known], starts),
         shape=(matrix.shape[0], len(vocabulary)),
