@@ -127,8 +127,45 @@ def test_predictions_are_read_only(active: ModelVersion) -> None:
     assert client.post(page, {"availability_score": "1"}).status_code == 403
 
 
+def test_predictions_are_ordered_by_each_column(active: ModelVersion) -> None:
+    old = VersionFactory.create()  # its number is the greater one
+    rows = [suggest(AnomalyFactory.create(), version, 5, 1, 3) for version in (active, old, active)]
+    for row, confidence in zip(rows, (0.9, 0.5, 0.7), strict=True):
+        Prediction.objects.filter(pk=row.pk).update(confidence=confidence)
+    client, page = superuser(), reverse("admin:predictions_prediction_changelist")
+    columns = client.get(page).context["cl"].list_display
+    first, second, third = rows
+    orders = {
+        "confidence_in_percent": [second, third, first],
+        "version": [third, first, second],
+        "created_at": [first, second, third],
+    }
+    for column, expected in orders.items():
+        found = client.get(f"{page}?o={columns.index(column)}").context["cl"].result_list
+        assert list(found) == expected
+        found = client.get(f"{page}?o=-{columns.index(column)}").context["cl"].result_list
+        assert list(found) == ([second, third, first] if column == "version" else expected[::-1])
+
+
+def test_a_version_to_filter_by_is_searched_for(active: ModelVersion) -> None:
+    """Rather than chosen from a list of all that there ever were."""
+    old = VersionFactory.create()
+    rare, _other = (
+        suggest(AnomalyFactory.create(), old, 5, 1, 3),
+        suggest(AnomalyFactory.create(), active, 5, 1, 3),
+    )
+    client, page = superuser(), reverse("admin:predictions_prediction_changelist")
+    assert f'value="{old.pk}"' not in client.get(page).content.decode()
+    of = {"app_label": "predictions", "model_name": "prediction", "field_name": "model_version"}
+    found = client.get(reverse("admin:autocomplete"), of | {"term": str(old.pk)}).json()
+    assert found["results"] == [{"id": str(old.pk), "text": str(old)}]
+    chosen = client.get(page, {"model_version__id__exact": old.pk})
+    assert list(chosen.context["cl"].result_list) == [rare]
+    assert f'<option value="{old.pk}" selected>{old}</option>' in chosen.content.decode()
+
+
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize(("path", "queries"), [("training_anomaly", 6), ("predictions_prediction", 6)])
+@pytest.mark.parametrize(("path", "queries"), [("training_anomaly", 6), ("predictions_prediction", 7)])
 def test_lists_cost_the_same_for_one_and_for_three(
     path: str,
     queries: int,

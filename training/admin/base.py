@@ -31,6 +31,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     compressed_fields = False
     show_full_result_count = False
+    list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -23,7 +23,6 @@ class LabelFindingAdmin(ReadOnlyAdmin):
     list_select_related = ("anomaly",)
     list_filter = (("kind", ChoicesCheckboxFilter), ("target", ChoicesCheckboxFilter))
     list_filter_submit = True
-    list_per_page = 50
     search_fields = ("anomaly__anomaly_id", "anomaly__description", "anomaly__equipment_id")
     fields = (
         ("kind", "rank", "doubt"),

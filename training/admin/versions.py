@@ -32,7 +32,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "verdict",
         "size",
     )
-    search_fields = ("name",)
+    search_fields = ("id__exact", "name")
     actions_detail = ("activate",)
     change_form_outer_before_template = "admin/training/version_figures.html"
     fieldsets = (
