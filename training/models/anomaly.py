@@ -184,6 +184,7 @@ class Anomaly(models.Model):
             models.Index(fields=["equipment_name", "-id"], name="anomaly_equipment_name_newest"),
             models.Index(fields=["created_at"], name="anomaly_created"),
             models.Index(fields=["reviewed_at"], name="anomaly_reviewed"),
+            *(models.Index(fields=[column, "-id"], name=f"anomaly_{column}") for column in SCORE_COLUMNS),
         ]
         constraints = [
             *(
