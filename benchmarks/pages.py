@@ -272,10 +272,10 @@ def admin_queries(admin: Any) -> Iterator[tuple[str, str | None]]:
     yield "", ""
     for place, column in enumerate(admin.list_display, start=bool(admin.actions)):
         field = getattr(getattr(admin, column, None), "admin_order_field", column)
-        if field is None or not (hasattr(admin.model, field.partition("__")[0]) or field == "suggested"):
+        if field is None or not hasattr(admin.model, field.partition("__")[0]):
             continue
         for sign in ("", "-"):
-            yield f"o={sign}{place}", None if field == "suggested" else ""
+            yield f"o={sign}{place}", ""
     yield from ADMIN_FILTERS[admin.model._meta.model_name]  # noqa: SLF001  # Django documents _meta
     for words in SEARCHES if admin.search_fields else ():
         yield f"q={words.replace(' ', '+')}", ""

@@ -158,7 +158,7 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Anomaly | None = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), "suggestion")
 
-    @display(description=gettext_lazy("suggested"), ordering="suggested")
+    @display(description=gettext_lazy("suggested"))
     def suggested_badge(self, anomaly: Any) -> SafeString | None:
         return _marked(anomaly.suggested, needs_attention=anomaly.needs_attention)
 
