@@ -67,8 +67,8 @@ def progress(session: TrainingSession) -> Iterator[Listener]:
 
         def on_tick() -> None:
             session.refresh_from_db(fields=["step", "progress"])
-            bar.set_description_str(session.get_step_display(), refresh=False)
-            bar.update(session.progress - bar.n)
+            bar.n = session.progress
+            bar.set_description_str(session.get_step_display())  # and draws
 
         yield Listener(on_tick=on_tick, on_line=lambda line: bar.write(line, file=sys.stderr, end=""))
 
