@@ -1,6 +1,6 @@
-"""How the data grows: import, backup, restore and pages, each beside what any project would do instead.
+"""How the data grows: import, backup and restore, each beside what any project would do instead.
 
-    python benchmarks/scale_data.py import|backup|pages SOURCE_DIR [--records N] [--runs N] [--postgres URL]
+    python benchmarks/scale_data.py import|backup SOURCE_DIR [--records N] [--runs N] [--postgres URL]
 
 SOURCE_DIR holds the customer's three CSVs; `synthesise.py` makes the records out of them. Everything happens
 in a scratch directory, with a SQLite database of its own or, with --postgres, in a database that is created
@@ -12,7 +12,6 @@ system time of the process (not of a PostgreSQL server), memory its peak.
 import argparse
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -31,16 +29,6 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parent.parent
 FILES = ("disponibilite.csv", "fiabilite.csv", "process_safty.csv")
 MANAGE = str(ROOT / "manage.py")
-PAGES = {
-    "anomalies": "/admin/training/anomaly/",
-    "anomalies, page 2": "/admin/training/anomaly/?p=2",
-    "anomalies, pending": "/admin/training/anomaly/?status__exact=pending",
-    "anomalies, critical": "/admin/training/anomaly/?band=critical",
-    "anomalies, search": "/admin/training/anomaly/?q=vibration",
-    "api/v1 anomalies": "/api/v1/anomalies/",
-    "train/status": "/train/status",
-    "start page": "/admin/",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +147,6 @@ def backups(place: Scratch, paths: Sequence[str], runs: int) -> None:
         report(measure(restores, runs, before=before))
 
 
-def pages(place: Scratch, paths: Sequence[str], runs: int) -> None:
-    place.renew()
-    place.manage("import_anomalies", *paths)
-    print(f"Milliseconds of CPU, median of {runs}; a stock ModelAdmin with the same columns and filters:\n")
-    place.child("pages", str(runs), str(place.directory / "pages"))
-    print((place.directory / "pages").read_text())
-
-
 def measure(
     contenders: Contenders, runs: int, before: Callable[[], object] = lambda: None
 ) -> dict[str, list[Cost]]:
@@ -252,63 +232,12 @@ def delete_all() -> None:
         cursor.execute("DELETE FROM training_anomaly")
 
 
-def time_pages(runs: str, out: str) -> None:
-    """Ours through the whole stack; beside the list of anomalies, Django's own as it comes."""
-    from django.conf import settings  # noqa: PLC0415
-    from django.contrib.admin import AdminSite, ModelAdmin  # noqa: PLC0415
-    from django.contrib.auth.models import User  # noqa: PLC0415
-    from django.template.response import TemplateResponse  # noqa: PLC0415
-    from django.test import Client, RequestFactory  # noqa: PLC0415
-
-    from training.models import Anomaly  # noqa: PLC0415
-
-    class Stock(ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
-        list_display = ("anomaly_id", "equipment_name", "detected_at", "criticality", "status")
-        list_filter = ("status", "source", "section", "detected_at")
-        search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
-        list_per_page = 50
-
-    settings.SECURE_SSL_REDIRECT = False
-    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    user = User.objects.create_superuser("bench")
-    client, stock = Client(), Stock(Anomaly, AdminSite())
-    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
-
-    def plain(address: str) -> None:
-        request = RequestFactory().get(address)
-        request.user = user
-        response = stock.changelist_view(request)
-        assert isinstance(response, TemplateResponse)  # noqa: S101  # narrows the type
-        response.render()
-
-    lines = ["| ratio | page | ours, ms CPU | stock, ms CPU |", "|---|---|---|---|"]
-    for name, address in PAGES.items():
-        ours = _milliseconds(partial(client.get, address), int(runs))
-        comparable = address.startswith(PAGES["anomalies"]) and "band" not in address
-        peer = _milliseconds(partial(plain, address), int(runs)) if comparable else None
-        ratio, shown = (f"{peer / ours:.2f}", f"{peer:.0f}") if peer else ("–", "–")
-        lines.append(f"| {ratio} | {name} | {ours:.0f} | {shown} |")
-    Path(out).write_text("\n".join(lines) + "\n")
-
-
-def _milliseconds(call: Callable[[], object], runs: int) -> float:
-    call()  # what is loaded once is loaded
-    times = []
-    for _ in range(runs):
-        begin = resource.getrusage(resource.RUSAGE_SELF)
-        call()
-        end = resource.getrusage(resource.RUSAGE_SELF)
-        times.append(end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime)
-    return 1000 * statistics.median(times)
-
-
 CHILDREN: dict[str, Callable[..., None]] = {
     "plain-import": plain_import,
     "change-tenth": change_tenth,
     "delete-all": delete_all,
-    "pages": time_pages,
 }
-BENCHMARKS = {"import": imports, "backup": backups, "pages": pages}
+BENCHMARKS = {"import": imports, "backup": backups}
 
 
 def main() -> None:
