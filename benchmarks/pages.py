@@ -28,7 +28,8 @@ LIMIT = 150  # ms of CPU
 PEER_RUNS = 3
 PATIENCE = 2.0  # seconds for the runs of one page
 SEARCHES = ("vibration", "fuite pompe", "ANO-0000123", "xyzzyx")  # frequent, of two words, one row, none
-DATE = "2023-06-01"
+# Days in the middle of what `rows.py` makes.
+DETECTED, STORED, QUEUED = "2022-06-01", "2024-09-15", "2026-02-15"
 # Filters of the admin: ours, and the same of a stock ModelAdmin where it has one.
 ADMIN_FILTERS: dict[str, list[tuple[str, str | None]]] = {
     "anomaly": [
@@ -40,8 +41,8 @@ ADMIN_FILTERS: dict[str, list[tuple[str, str | None]]] = {
         ("source__exact=api", ""),
         ("source__exact=import", ""),
         ("section=34MC", ""),
-        (f"detected_at_from={DATE}", f"detected_at__gte={DATE}"),
-        (f"detected_at_to={DATE}", f"detected_at__lt={DATE}"),
+        (f"detected_at_from={DETECTED}", f"detected_at__gte={DETECTED}"),
+        (f"detected_at_to={DETECTED}", f"detected_at__lt={DETECTED}"),
         ("p=2", ""),
         ("p=200", ""),
     ],
@@ -50,19 +51,19 @@ ADMIN_FILTERS: dict[str, list[tuple[str, str | None]]] = {
         ("model_version__id__exact={old}", ""),
         ("needs_attention__exact=1", ""),
         ("needs_attention__exact=0", ""),
-        (f"created_at_from={DATE}", f"created_at__gte={DATE}"),
-        (f"created_at_to={DATE}", f"created_at__lt={DATE}"),
+        (f"created_at_from={STORED}", f"created_at__gte={STORED}"),
+        (f"created_at_to={STORED}", f"created_at__lt={STORED}"),
         ("p=2", ""),
     ],
     "trainingsession": [
         ("status__exact=failed", ""),
         ("trigger__exact=api", ""),
-        (f"queued_at_from={DATE}", f"queued_at__gte={DATE}"),
+        (f"queued_at_from={QUEUED}", f"queued_at__gte={QUEUED}"),
         ("p=2", ""),
     ],
     "backup": [
         ("kind__exact=manual", ""),
-        (f"created_at_from={DATE}", f"created_at__gte={DATE}"),
+        (f"created_at_from={QUEUED}", f"created_at__gte={QUEUED}"),
         ("p=2", ""),
     ],
     "labelfinding": [("kind__exact=conflict", ""), ("target__exact=availability", ""), ("p=2", "")],
@@ -82,8 +83,8 @@ API_FILTERS: dict[str, list[str]] = {
         "criticality_min=9",
         "criticality_max=6",
         *(
-            f"{moment}_{end}={DATE}"
-            for moment in ("detected", "created", "reviewed")
+            f"{moment}_{end}={day}"
+            for moment, day in (("detected", DETECTED), ("created", STORED), ("reviewed", STORED))
             for end in ("after", "before")
         ),
     ],
@@ -94,13 +95,13 @@ API_FILTERS: dict[str, list[str]] = {
         "model_version={old}",
         "needs_attention=true",
         "needs_attention=false",
-        f"created_after={DATE}",
-        f"created_before={DATE}",
+        f"created_after={STORED}",
+        f"created_before={STORED}",
     ],
-    "session": ["status=failed", "trigger=api", f"queued_after={DATE}", f"queued_before={DATE}"],
-    "version": ["is_active=true", "is_active=false", "available=true", f"created_after={DATE}"],
-    "backup": ["kind=manual", "available=true", "model_version={old}", f"created_after={DATE}"],
-    "quality": ["kind=drift", f"created_after={DATE}"],
+    "session": ["status=failed", "trigger=api", f"queued_after={QUEUED}", f"queued_before={QUEUED}"],
+    "version": ["is_active=true", "is_active=false", "available=true", f"created_after={QUEUED}"],
+    "backup": ["kind=manual", "available=true", "model_version={old}", f"created_after={QUEUED}"],
+    "quality": ["kind=drift", f"created_after={QUEUED}"],
     "finding": ["kind=conflict", "target=availability", "anomaly={anomaly}", "suspicion_min=0.5"],
 }
 OTHER_PAGES = (
@@ -141,6 +142,8 @@ def main() -> None:
     from django.conf import settings  # noqa: PLC0415
 
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    if options.postgres:  # not by PGOPTIONS, which the options of the settings replace
+        settings.DATABASES["default"]["OPTIONS"]["options"] += " -c max_parallel_workers_per_gather=0"
     fill_when_empty(options)
     print(f"`{command('pages')}`, {name}; load {load():.1f}; {describe()}; ", end="")
     print(f"{versions_of(Path(sys.executable), PACKAGES)}; medians of {options.runs}\n")
@@ -151,7 +154,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("source", type=Path, metavar="SOURCE_DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument(
+        "--records", type=int, default=1_000_000, help="10,050 at least: page 200 is asked for"
+    )
     parser.add_argument("--pending", type=float, default=0.05, metavar="SHARE")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--postgres", metavar="URL", help="for example postgres://postgres@127.0.0.1:5432")
@@ -170,7 +175,6 @@ def prepare(options: argparse.Namespace) -> str:
     if options.postgres:
         url = f"{options.postgres}/{name}"
         create_database(options.postgres, name)
-        os.environ["PGOPTIONS"] = "-c max_parallel_workers_per_gather=0"
     os.environ |= {"DATABASE_URL": url, "MEDIA_ROOT": str(media), "DEBUG": "0", "SECRET_KEY": "s" * 64}
     os.environ |= {"ARTIFACT_SIGNING_KEYS": "k" * 64, "ALLOWED_HOSTS": "testserver", "LOG_LEVEL": "ERROR"}
     os.environ |= {"SECURE_SSL_REDIRECT": "0", "DJANGO_SETTINGS_MODULE": "anomalyproject.settings"}

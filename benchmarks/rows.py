@@ -56,22 +56,7 @@ def fill(source: Path, *, records: int, pending: float) -> None:
             cursor.execute("VACUUM ANALYZE")
 
 
-ANOMALY = (
-    "anomaly_id",
-    "description",
-    "equipment_id",
-    "equipment_name",
-    "system",
-    "section",
-    "detected_at",
-    *SCORE_COLUMNS,
-    "status",
-    "source",
-    "reviewed_by_id",
-    "reviewed_at",
-    "created_at",
-    "updated_at",
-)
+ANOMALY = (*COLUMNS, "status", "source", "reviewed_by_id", "reviewed_at", "created_at", "updated_at")
 
 
 def _anomalies(reports: Any, first_pending: int, users: Sequence[User]) -> Iterator[tuple[Any, ...]]:
@@ -86,8 +71,8 @@ def _anomalies(reports: Any, first_pending: int, users: Sequence[User]) -> Itera
         yield (
             f"ANO-{n:07d}",
             text,
-            report.equipment,
             report.name,
+            report.equipment,
             report.system,
             report.section,
             detected,
@@ -163,13 +148,22 @@ def _publish() -> ModelVersion:
 
 
 def _others(active: ModelVersion, users: Sequence[User]) -> None:
-    """Sessions, versions and backups, each with the figures of a real one."""
+    """Versions, backups and sessions, each with the figures of a real one."""
     moments = [NOW - timedelta(hours=4 * (OTHERS - n)) for n in range(OTHERS)]
-    shared = {
-        name: getattr(active, name) for name in ("libraries", "metrics", "statistics", "dataset_read_at")
-    }
-    versions = ModelVersion.objects.bulk_create(
-        ModelVersion(
+    versions = ModelVersion.objects.bulk_create(_versions(active, moments))
+    backups = Backup.objects.bulk_create(_backups(versions, users))
+    Session.objects.bulk_create(_sessions(versions, backups, users))
+    Activation.objects.bulk_create(
+        Activation(version=version, reason=Activation.Reason.GATE, activated_by=users[0])
+        for version in versions
+    )
+
+
+def _versions(active: ModelVersion, moments: Iterable[datetime]) -> Iterator[ModelVersion]:
+    figures = ("libraries", "metrics", "statistics", "dataset_read_at")
+    shared = {name: getattr(active, name) for name in figures}
+    for n, moment in enumerate(moments):
+        yield ModelVersion(
             **shared,
             name=f"version_{n}",
             digest="0" * 64,
@@ -180,44 +174,43 @@ def _others(active: ModelVersion, users: Sequence[User]) -> None:
             dataset_rows=300 * n,
             dataset_fingerprint=f"{n:064x}",
         )
-        for n, moment in enumerate(moments)
-    )
-    backups = Backup.objects.bulk_create(
-        Backup(
-            name=f"backup_{moment:%Y%m%d_%H%M%S}",
+
+
+def _backups(versions: Iterable[ModelVersion], users: Sequence[User]) -> Iterator[Backup]:
+    for n, version in enumerate(versions):
+        yield Backup(
+            name=f"backup_{version.created_at:%Y%m%d_%H%M%S}",
             digest="0" * 64,
             size_bytes=29_000_000 + n,
-            created_at=moment,
-            verified_at=moment,
+            created_at=version.created_at,
+            verified_at=version.created_at,
             kind=Backup.Kind.MANUAL if n % 5 == 0 else Backup.Kind.BEFORE_TRAINING,
             record_count=300 * n,
             model_version=version,
             created_by=users[n % USERS],
         )
-        for n, (moment, version) in enumerate(zip(moments, versions, strict=True))
-    )
-    Session.objects.bulk_create(
-        Session(
+
+
+def _sessions(
+    versions: Iterable[ModelVersion], backups: Iterable[Backup], users: Sequence[User]
+) -> Iterator[Session]:
+    for n, (version, backup) in enumerate(zip(versions, backups, strict=True)):
+        failed = n % 10 == 5
+        yield Session(
             trigger=list(Session.Trigger)[n % 4],
             requested_by=users[n % USERS],
-            status=Session.Status.FAILED if n % 10 == 5 else Session.Status.SUCCEEDED,
-            reason="The worker died twice." if n % 10 == 5 else "",
+            status=Session.Status.FAILED if failed else Session.Status.SUCCEEDED,
+            reason="The worker died twice." if failed else "",
             progress=100,
             attempts=1,
-            queued_at=moment,
-            started_at=moment,
-            finished_at=moment + timedelta(seconds=80),
+            queued_at=backup.created_at,
+            started_at=backup.created_at,
+            finished_at=backup.created_at + timedelta(seconds=80),
             records_received=3,
             records_created=3,
             backup=backup,
-            model_version=None if n % 10 == 5 else versions[n],
+            model_version=None if failed else version,
         )
-        for n, (moment, backup) in enumerate(zip(moments, backups, strict=True))
-    )
-    Activation.objects.bulk_create(
-        Activation(version=version, reason=Activation.Reason.GATE, activated_by=users[0])
-        for version in versions
-    )
 
 
 def _findings(start: int, users: Sequence[User]) -> None:

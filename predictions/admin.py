@@ -36,7 +36,6 @@ class PredictionAdmin(ReadOnlyAdmin):
         "version",
         "created_at",
     )
-    list_select_related = ()  # see get_queryset
     list_filter = (
         ("model_version", AutocompleteSelectFilter),
         "needs_attention",
