@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
 from unfold.decorators import display
+from unfold.views import ChangeList
 
 from predictions.models import Prediction
-from predictions.services import suggest_for_queue
+from predictions.services import suggest_for_page
 from training.admin import bands
 from training.admin.anomalies import AnomalyAdmin
 from training.admin.bands import WORDS
@@ -24,6 +25,8 @@ from training.admin.labels import decimals
 from training.criticality import in_band
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
+
+PENDING = Anomaly.Status.PENDING
 
 
 @admin.register(Prediction)
@@ -121,11 +124,23 @@ def suggested_in_band(band: str) -> Exists:
 
 def with_suggestions(anomalies: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
     """Annotated: the criticality that the active version `suggested`, and whether it `needs_attention`."""
-    suggestion = suggestions().filter(anomaly=OuterRef("pk"))
+    suggestion = suggestions().filter(anomaly=OuterRef("pk")).order_by()
     return anomalies.annotate(
         suggested=Subquery(suggestion.values("criticality")),
         needs_attention=Exists(suggestion.filter(needs_attention=True)),
     )
+
+
+class SuggestedChangeList(ChangeList):
+    """A page of anomalies; the pending ones that lack a suggestion get it before they are shown."""
+
+    result_list: "QuerySet[Any]"
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        missing = [row for row in self.result_list if row.suggested is None and row.status == PENDING]
+        if missing and suggest_for_page(missing):
+            self.result_list = self.result_list.all()  # once more, with what was stored
 
 
 admin.site.unregister(Anomaly)
@@ -138,10 +153,8 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
     list_display = (*AnomalyAdmin.list_display[:-1], "suggested_badge", AnomalyAdmin.list_display[-1])
     list_filter = tuple(SuggestedBandFilter if f is BandFilter else f for f in AnomalyAdmin.list_filter)
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        suggest_for_queue()
-        response: HttpResponse = super().changelist_view(request, extra_context)
-        return response
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SuggestedChangeList
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Anomaly]":
         return with_suggestions(super().get_queryset(request))

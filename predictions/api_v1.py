@@ -76,7 +76,7 @@ class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Resour
     serializer_class = PredictionSerializer
     filterset_class = PredictionFilter
     search_fields = ["anomaly__anomaly_id", "anomaly__description"]
-    ordering = ["-id"]
+    ordering = ["-created_at"]
     ordering_fields = ["id", "confidence", "created_at"]
 
     def get_permissions(self) -> list[BasePermission]:

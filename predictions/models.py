@@ -36,12 +36,14 @@ class Prediction(models.Model):
     class Meta:
         verbose_name = _("prediction")
         verbose_name_plural = _("predictions")
-        ordering = ["-id"]
+        ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["model_version", "criticality"], name="prediction_version_criticality"),
-            models.Index(fields=["needs_attention", "-id"], name="prediction_needs_attention"),
+            # What lists are filtered and ordered by, in the order of the list.
+            models.Index(fields=["created_at", "id"], name="prediction_created"),
+            models.Index(fields=["model_version", "created_at", "id"], name="prediction_version_created"),
+            models.Index(fields=["needs_attention", "created_at", "id"], name="prediction_needs_attention"),
             models.Index(fields=["confidence", "-id"], name="prediction_confidence"),
-            models.Index(fields=["created_at"], name="prediction_created"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first mo
     from training.ml.scorer import Suggestion
 
 CHUNK = 2_000  # anomalies scored and stored at a time: bounds memory and the length of a statement
+LOOKED_AT = 10_000  # newest pending anomalies that a page looks at: bounds its time
 STATED = TEXT_COLUMNS[1:]  # what a report says in words
 DECIMALS = 4  # of probabilities and expected scores that are stored or answered
 
@@ -99,12 +100,19 @@ def suggest_in_chunks(*, limit: int | None = None) -> Iterator[int]:
 
 
 def suggest_for_queue() -> None:
-    """Suggestions for the review queue that is about to be shown, as far as one chunk goes.
+    """Suggestions for the newest of the review queue that is about to be shown, as far as one chunk goes.
 
     One query when nothing is missing. Without a model the queue is shown without them.
     """
-    if predictor.current().loaded is not None:
-        suggest_pending(limit=CHUNK)
+    model = predictor.current().loaded
+    if model is not None:
+        newest = Anomaly.objects.pending().order_by("-pk").values("pk")[:LOOKED_AT]
+        _store(list(unsuggested(model).filter(pk__in=newest)[:CHUNK]), model)
+
+
+def suggest_for_page(anomalies: Iterable[Anomaly]) -> int:
+    """Suggestions for what is about to be shown and has none; how many. Without a model there are none."""
+    return suggest(anomalies=anomalies) if predictor.current().loaded is not None else 0
 
 
 def _chunk_size(limit: int | None, done: int) -> int:

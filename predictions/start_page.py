@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from predictions.admin import suggested_in_band
-from predictions.services import suggest_for_queue
+from predictions.services import LOOKED_AT, suggest_for_queue
 from training import artifacts
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import age, decimals, duration
@@ -22,7 +22,6 @@ from training.admin.sessions import newly_approved_in_words
 from training.criticality import in_band
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
 
-LOOKED_AT = 10_000  # unscored anomalies of which it is counted how many are critical: bounds the time
 GOOD, WATCH, BAD = "good", "watch", "bad"
 SESSION_TONES = {
     TrainingSession.Status.FAILED: BAD,

@@ -51,5 +51,5 @@ def test_when_nothing_is_missing_little_is_asked(
     version: ModelVersion, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     services.suggest_for_queue()
-    with django_assert_num_queries(3):  # which version, again, and what lacks one
+    with django_assert_num_queries(2):  # which version, and what lacks one
         services.suggest_for_queue()

@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from import_export.admin import ExportMixin
 from simple_history.admin import SimpleHistoryAdmin
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
@@ -30,6 +29,7 @@ from training.admin.base import person, refusals_as_messages
 from training.admin.export import FORMATS, AnomalyResource
 from training.admin.filters import BandFilter, SectionFilter
 from training.admin.history import ChangesInWords
+from training.admin.long_lists import LongListAdmin
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
@@ -88,7 +88,7 @@ class ReviewForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
 
 
 @admin.register(Anomaly)
-class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):
+class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, LongListAdmin):
     resource_classes = [AnomalyResource]
     formats = FORMATS
     export_form_class = ExportForm
@@ -110,9 +110,6 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, ModelAdmin):
         ("detected_at", RangeDateFilter),
     )
     list_filter_submit = True
-    list_per_page = 50
-    show_full_result_count = False
-    compressed_fields = False
     search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
     actions = ("approve_selected", "reject_selected", "reopen_selected")
     object_history_list_template = "admin/training/anomaly_history.html"

@@ -15,6 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from training.admin.long_lists import LongListAdmin
 from training.errors import NothingApprovedError, SessionActiveError, TrainingError
 
 Text = str | Promise
@@ -26,12 +27,8 @@ REFUSALS: dict[type[TrainingError], Text] = {
 }
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(LongListAdmin):
     """Rows that only the product itself writes."""
-
-    compressed_fields = False
-    show_full_result_count = False
-    list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -14,8 +15,9 @@ from training.ml.records import TARGETS
 from training.models import ModelVersion
 
 
-def badge(text: object, colour: str) -> SafeString:
-    """A word on a colour: info, success, warning, danger, or default."""
+@lru_cache(maxsize=1_000)
+def badge(text: str, colour: str) -> SafeString:
+    """A word on a colour: info, success, warning, danger, or default. A list shows few, many times."""
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
 
