@@ -81,24 +81,28 @@ class ModelsMetricsView(OlderView):
 
 def _predict_one(record: object, begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
     report, model = validate_one(record), serving_model()
-    reasons = reasons_of(reports=[report], model=model) if reasons_of else None
+    (reasons,) = reasons_of(reports=[report], model=model) if reasons_of else (None,)
     (scores,) = predict(reports=[report], model=model)
-    seconds = time.perf_counter() - begin
-    result = responses.single(report=report, scores=scores, version_id=model.version_id, seconds=seconds)
-    if reasons is not None:
-        responses.add_reasons([result], reasons)
-    return result
+    return responses.single(
+        report=report,
+        scores=scores,
+        reasons=reasons,
+        version_id=model.version_id,
+        seconds=time.perf_counter() - begin,
+    )
 
 
 def _predict_many(records: list[Any], begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
     reports, model = validate_many(records), serving_model()
     reasons = reasons_of(reports=reports, model=model) if reasons_of else None
     scores = predict(reports=reports, model=model)
-    seconds = time.perf_counter() - begin
-    answer = responses.batch(reports=reports, scores=scores, version_id=model.version_id, seconds=seconds)
-    if reasons is not None:
-        responses.add_reasons(answer["results"], reasons)
-    return answer
+    return responses.batch(
+        reports=reports,
+        scores=scores,
+        reasons=reasons,
+        version_id=model.version_id,
+        seconds=time.perf_counter() - begin,
+    )
 
 
 def _health() -> dict[str, Any]:

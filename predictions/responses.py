@@ -16,14 +16,24 @@ from training.ml.records import TARGETS
 ASPECT_NAMES = tuple(ASPECTS[target] for target in TARGETS)
 
 
-def single(*, report: Report, scores: SuggestedScores, version_id: int, seconds: float) -> dict[str, Any]:
-    return _result(report, scores, version_id, round(seconds, 4))
+def single(
+    *, report: Report, scores: SuggestedScores, reasons: Reasons | None, version_id: int, seconds: float
+) -> dict[str, Any]:
+    result = _result(report, scores, version_id, round(seconds, 4))
+    return result if reasons is None else _with_reasons(result, reasons)
 
 
 def batch(
-    *, reports: Sequence[Report], scores: Sequence[SuggestedScores], version_id: int, seconds: float
+    *,
+    reports: Sequence[Report],
+    scores: Iterable[SuggestedScores],
+    reasons: Sequence[Reasons] | None,
+    version_id: int,
+    seconds: float,
 ) -> dict[str, Any]:
+    """The results are made while they are written: 6,000 of them would take tens of megabytes."""
     average = round(seconds / len(reports), 6)
+    results = (_result(*row, version_id, average) for row in zip(reports, scores, strict=True))
     return {
         "batch_info": {
             "total_anomalies": len(reports),
@@ -32,22 +42,19 @@ def batch(
             "processing_time_seconds": round(seconds, 4),
             "average_time_per_anomaly": average,
         },
-        "results": [_result(*row, version_id, average) for row in zip(reports, scores, strict=True)],
+        "results": results if reasons is None else map(_with_reasons, results, reasons),
         "model_version": version_id,
         "status": "completed",
     }
 
 
-def add_reasons(results: Iterable[dict[str, Any]], reasons: Iterable[Reasons]) -> None:
+def _with_reasons(result: dict[str, Any], why: Reasons) -> dict[str, Any]:
     """Why, beside each suggestion; `similar_anomalies` is null for who may not see anomalies."""
-    for result, why in zip(results, reasons, strict=True):
-        for target, name in ASPECTS.items():
-            explanation = ExplanationSerializer(why.explanations[target]).data
-            result["predictions"][name]["explanation"] = explanation
-        similar = why.similar
-        result["similar_anomalies"] = (
-            None if similar is None else SimilarAnomalySerializer(similar, many=True).data
-        )
+    for target, name in ASPECTS.items():
+        result["predictions"][name]["explanation"] = ExplanationSerializer(why.explanations[target]).data
+    similar = why.similar
+    shown = None if similar is None else SimilarAnomalySerializer(similar, many=True).data
+    return {**result, "similar_anomalies": shown}
 
 
 def _result(report: Report, scores: SuggestedScores, version_id: int, seconds: float) -> dict[str, Any]:

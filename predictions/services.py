@@ -61,7 +61,7 @@ def explain(state: State) -> str:
     return f"{serving}."
 
 
-def predict(*, reports: Sequence[Report], model: LoadedModel) -> list[SuggestedScores]:
+def predict(*, reports: Sequence[Report], model: LoadedModel) -> Iterator[SuggestedScores]:
     """What the model suggests for each of the reports: one pass over one feature matrix."""
     return _suggested(model, stated(reports))
 
@@ -152,9 +152,9 @@ def _prediction(anomaly: Anomaly, scores: SuggestedScores, model: LoadedModel) -
     )
 
 
-def _suggested(model: LoadedModel, reports: "Reports") -> list[SuggestedScores]:
+def _suggested(model: LoadedModel, reports: "Reports") -> Iterator[SuggestedScores]:
     suggestions = model.scorer.predict(reports)
-    return list(zip(*(_rows(suggestions[target]) for target in TARGETS), strict=True))
+    return zip(*(_rows(suggestions[target]) for target in TARGETS), strict=True)
 
 
 def _rows(suggestion: "Suggestion") -> Iterator[TargetSuggestion]:

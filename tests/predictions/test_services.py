@@ -167,4 +167,4 @@ def test_reports_are_answered_as_the_same_anomalies_in_a_frame(version: ModelVer
     noise = {"description": "bruit", "equipment_id": "eq-9", "equipment_name": "Pompe", "system": "eau"}
     frame = frames.anomalies_frame([Anomaly(**leak), Anomaly(**noise)])
     answered = predict(reports=validate_many([leak, noise]), model=serving_model())
-    assert answered == services._suggested(serving_model(), frame)
+    assert list(answered) == list(services._suggested(serving_model(), frame))
