@@ -156,6 +156,12 @@ RISK_BANDS = {
 if not RISK_BANDS["high"] < RISK_BANDS["critical"] <= 15:
     raise ImproperlyConfigured("RISK_HIGH_FROM must be below RISK_CRITICAL_FROM, and that at most 15")
 
+# Of the anomalies: how many in a hundred are scored by two reviewers, the second blind to the first.
+DOUBLE_REVIEW_PERCENT = env_int("DOUBLE_REVIEW_PERCENT", default=0)
+if DOUBLE_REVIEW_PERCENT > 100:
+    raise ImproperlyConfigured("DOUBLE_REVIEW_PERCENT must be at most 100")
+REVIEW_LEASE = env_int("REVIEW_LEASE", default=600, minimum=10)  # seconds that an anomaly is one reviewer's
+
 # Newest first: the first key signs, all of them verify, so that keys can be rotated.
 ARTIFACT_SIGNING_KEYS = env_list("ARTIFACT_SIGNING_KEYS") or [
     env_secret("ARTIFACT_SIGNING_KEYS", development_directory=_development_secrets)

@@ -1,10 +1,12 @@
 """Predictions, read-only; and beside each anomaly what the active version suggests for it."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -15,8 +17,10 @@ from unfold.decorators import display
 from unfold.views import ChangeList
 
 from predictions.models import Prediction
+from predictions.review_page import review_page
 from predictions.services import suggest_for_page
 from training.admin import bands
+from training.admin.adjudication import adjudication_page
 from training.admin.anomalies import AnomalyAdmin
 from training.admin.bands import WORDS
 from training.admin.base import ReadOnlyAdmin
@@ -152,6 +156,16 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
 
     list_display = (*AnomalyAdmin.list_display[:-1], "suggested_badge", AnomalyAdmin.list_display[-1])
     list_filter = tuple(SuggestedBandFilter if f is BandFilter else f for f in AnomalyAdmin.list_filter)
+
+    def get_urls(self) -> list[URLPattern]:
+        """With the review screen and adjudication: `admin:review`, `admin:adjudication`."""
+        site, urls = self.admin_site, list[URLPattern](super().get_urls())
+        pages = {"review": review_page, "adjudication": adjudication_page}
+        own = [
+            path(f"{name}/", site.admin_view(partial(page, site=site)), name=name)
+            for name, page in pages.items()
+        ]
+        return own + urls
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SuggestedChangeList

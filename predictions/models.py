@@ -31,6 +31,8 @@ class Prediction(models.Model):
     confidence = models.FloatField(_("confidence"))
     # P(score ≥ 4) is at least ¼ for one of the three: training.ml.scorer
     needs_attention = models.BooleanField(_("needs attention"), default=False)
+    # How soon a person should look: criticality × uncertainty × disagreement, predictions.services
+    priority = models.FloatField(_("priority"), default=0)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
@@ -44,6 +46,7 @@ class Prediction(models.Model):
             models.Index(fields=["model_version", "created_at", "id"], name="prediction_version_created"),
             models.Index(fields=["needs_attention", "created_at", "id"], name="prediction_needs_attention"),
             models.Index(fields=["confidence", "-id"], name="prediction_confidence"),
+            models.Index(fields=["model_version", "-priority", "-id"], name="prediction_version_priority"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -10,7 +10,7 @@ from predictions import predictor
 from predictions.models import Prediction
 from predictions.predictor import LoadedModel, State
 from predictions.validation import Report
-from training.criticality import severity_of
+from training.criticality import criticality_of, severity_of
 from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
 from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
@@ -148,8 +148,22 @@ def _prediction(anomaly: Anomaly, scores: SuggestedScores, model: LoadedModel) -
         distributions={target: s.distribution for target, s in zip(TARGETS, scores, strict=True)},
         confidence=min(suggestion.confidence for suggestion in scores),
         needs_attention=any(suggestion.needs_attention for suggestion in scores),
+        priority=_priority(anomaly, scores),
         **{column: s.score for column, s in zip(SCORE_COLUMNS, scores, strict=True)},
     )
+
+
+def _priority(anomaly: Anomaly, scores: SuggestedScores) -> float:
+    """criticality × uncertainty × disagreement, all of them of the suggestion.
+
+    Uncertainty is the chance that the least certain score is another one; disagreement 1 and a half more for
+    each point between a suggested score and the one that the report came with.
+    """
+    criticality = criticality_of(sum(suggestion.score for suggestion in scores))
+    uncertainty = 1 - min(suggestion.confidence for suggestion in scores)
+    reported = zip(anomaly.scores.values(), scores, strict=True)
+    points = sum(abs(score - suggestion.score) for score, suggestion in reported if score is not None)
+    return criticality * uncertainty * (1 + points / 2)
 
 
 def _suggested(model: LoadedModel, reports: "Reports") -> Iterator[SuggestedScores]:

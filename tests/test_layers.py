@@ -17,6 +17,7 @@ LAYERS = [
         "records",
         "validation",
         "review",
+        "double_review",
         "versions",
         "backups",
         "restoring",

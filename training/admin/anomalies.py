@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.formats import date_format
@@ -30,6 +31,7 @@ from training.admin.export import FORMATS, AnomalyResource
 from training.admin.filters import BandFilter, SectionFilter
 from training.admin.history import ChangesInWords
 from training.admin.long_lists import LongListAdmin
+from training.double_review import Outcome, give_scores
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
@@ -287,8 +289,7 @@ def _review(request: HttpRequest, anomaly: Anomaly, form: ReviewForm) -> str:
     """
     scores, reason, user = form.changed_scores, form.cleaned_data["reason"], person(request)
     if APPROVE in request.POST:
-        review.approve(anomalies=[anomaly], scores=scores, user=user, reason=reason)
-        return _("%(anomaly)s is approved.") % {"anomaly": anomaly}
+        return _approve(anomaly, scores, user, reason)
     if scores:
         review.correct(anomaly=anomaly, scores=scores, user=user, reason=reason)
     if REJECT in request.POST:
@@ -300,3 +301,22 @@ def _review(request: HttpRequest, anomaly: Anomaly, form: ReviewForm) -> str:
     if scores:
         return _("The scores of %(anomaly)s are corrected.") % {"anomaly": anomaly}
     return _("Nothing was changed.")
+
+
+# What is said of an anomaly whose scores were given.
+OUTCOMES = {
+    Outcome.APPROVED: gettext_lazy("%(anomaly)s is approved."),
+    Outcome.SECOND_NEEDED: gettext_lazy("Your scores of %(anomaly)s are kept; a second reviewer is asked."),
+    Outcome.DISPUTED: gettext_lazy("The two reviewers of %(anomaly)s disagree: it goes to adjudication."),
+}
+
+
+def _approve(anomaly: Anomaly, scores: dict[str, float], user: User, reason: str) -> str:
+    outcome = Outcome.APPROVED
+    if anomaly.status == Anomaly.Status.PENDING and anomaly.needs_two:
+        stated = {name: score for name, score in anomaly.scores.items() if score is not None}
+        given = {**stated, **scores}
+        outcome = give_scores(anomaly=anomaly, scores=given, user=user, reason=reason, as_seen=False)
+    else:
+        review.approve(anomalies=[anomaly], scores=scores, user=user, reason=reason)
+    return str(OUTCOMES[outcome]) % {"anomaly": anomaly}

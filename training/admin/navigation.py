@@ -17,6 +17,8 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
         None,
         [
             (_("Start"), "home", "index", ""),
+            (_("Review"), "rate_review", "review", "training.review_anomaly"),
+            (_("Adjudication"), "balance", "adjudication", "training.adjudicate_anomaly"),
             (_("Anomalies"), "report", "training_anomaly_changelist", "training.view_anomaly"),
             (
                 _("Predictions"),
@@ -75,13 +77,20 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """unfold's groups of links, without those that the user may not follow."""
     groups = [
-        {
-            "title": title,
-            "items": [_item(place) for place in places if not place[3] or request.user.has_perm(place[3])],
-        }
+        (title, [_item(place) for place in places if not place[3] or request.user.has_perm(place[3])])
         for title, places in GROUPS
     ]
-    return [group for group in groups if group["items"]]
+    _mark_where(request, [item for _title, items in groups for item in items])
+    return [{"title": title, "items": items} for title, items in groups if items]
+
+
+def _mark_where(request: HttpRequest, items: list[dict[str, Any]]) -> None:
+    """One place is where the user is: the longest of the addresses that lead there."""
+    start = reverse("admin:index")
+    leading = [item["link"] for item in items if item["link"] != start or request.path == start]
+    here = max((link for link in leading if request.path.startswith(link)), key=len, default=None)
+    for item in items:
+        item["active"] = item["link"] == here
 
 
 def _item(place: Place) -> dict[str, Any]:

@@ -5,7 +5,7 @@ stands, fraction included. The others need classes: there the reviewed score is 
 A figure that is not defined (no rows, nothing of the kind) is None.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,12 @@ def _figures(suggestion: Suggestion, actual: Floats, classes: NDArray[np.int64])
         **_found("attention_{}", suggestion.needs_attention, classes),
         "expected_calibration_error": _calibration_error(suggestion, classes),
     }
+
+
+def weighted_kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Cohen's kappa with quadratic weights, of two people's scores rounded half up; None where undefined."""
+    first, second = whole_scores(np.array(pairs, dtype=np.float64)).T
+    return _kappa(first, second)
 
 
 def _kappa(score: NDArray[np.int64], classes: NDArray[np.int64]) -> float | None:

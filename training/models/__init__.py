@@ -3,6 +3,7 @@
 from training.models.anomaly import Anomaly
 from training.models.backup import Backup
 from training.models.quality import LabelFinding, QualityReport
+from training.models.review import Review, ReviewLease, disputed
 from training.models.session import TrainingSession
 from training.models.version import Activation, ModelVersion
 
@@ -13,5 +14,8 @@ __all__ = [
     "LabelFinding",
     "ModelVersion",
     "QualityReport",
+    "Review",
+    "ReviewLease",
     "TrainingSession",
+    "disputed",
 ]

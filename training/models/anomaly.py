@@ -1,5 +1,6 @@
 """An anomaly: one report about one piece of equipment, and the scores that experts gave it."""
 
+import zlib
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -169,7 +170,10 @@ class Anomaly(models.Model):
         verbose_name = _("anomaly")
         verbose_name_plural = _("anomalies")
         ordering = ["-id"]
-        permissions = [("review_anomaly", _("Can approve, reject and correct anomalies"))]
+        permissions = [
+            ("review_anomaly", _("Can approve, reject and correct anomalies")),
+            ("adjudicate_anomaly", _("Can settle what two reviewers disagree on")),
+        ]
         indexes = [
             models.Index(fields=["status", "-criticality"], name="anomaly_status_criticality"),
             models.Index(fields=["status", "reviewed_at"], name="anomaly_status_reviewed"),
@@ -218,3 +222,8 @@ class Anomaly(models.Model):
     @property
     def is_scored(self) -> bool:
         return None not in self.scores.values()
+
+    @property
+    def needs_two(self) -> bool:
+        """Whether it belongs to the share that two people review: by its id, so for ever the same ones."""
+        return zlib.crc32(self.anomaly_id.encode()) % 100 < int(settings.DOUBLE_REVIEW_PERCENT)

@@ -15,6 +15,7 @@ from training.api.v1.fields import ScoreField, StrictSerializer, TextField, User
 from training.api.v1.filters import AnomalyFilter
 from training.api.v1.history import ChangeSerializer, changes_of
 from training.api.v1.reports import ReportSerializer, store_reports, validated_reports
+from training.double_review import give_scores
 from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
 from training.models import Anomaly
@@ -133,18 +134,26 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         headers = location(request, "v1:anomaly-detail", anomalies[0].pk)
         return Response(AnomalySerializer(anomalies[0]).data, status=HTTPStatus.CREATED, headers=headers)
 
-    @extend_schema(responses=AnomalySerializer)
+    @extend_schema(responses={200: AnomalySerializer, 202: AnomalySerializer})
     @action(detail=True, methods=["post"], serializer_class=ApprovalSerializer)
     def approve(self, request: Request, pk: str) -> Response:
-        """Make it part of the training set. Scores must be given, or be there already."""
+        """Make it part of the training set. Scores must be given, or be there already.
+
+        202, and still pending, when it is one that two reviewers score: it is approved once they agree.
+        """
         anomaly, data = self.get_object(), self.checked_data()
-        scores = data.get("scores", {})
-        changed = review.approve(anomalies=[anomaly], user=self.caller, scores=scores, reason=data["reason"])
-        fresh = self.get_object()
-        missing = [name for name, score in (fresh.scores | scores).items() if score is None]
-        if not changed and missing:
+        scores, reason = data.get("scores", {}), data["reason"]
+        missing = [name for name, score in (anomaly.scores | scores).items() if score is None]
+        if missing:
             raise serializers.ValidationError({"scores": {name: ["not given yet"] for name in missing}})
-        return self._reviewed(fresh, changed)
+        if anomaly.status == Anomaly.Status.PENDING and anomaly.needs_two:
+            given = anomaly.scores | scores
+            give_scores(anomaly=anomaly, scores=given, user=self.caller, reason=reason, as_seen=False)
+            fresh = self.get_object()
+            status = HTTPStatus.OK if fresh.status == Anomaly.Status.APPROVED else HTTPStatus.ACCEPTED
+            return Response(AnomalySerializer(fresh).data, status=status)
+        changed = review.approve(anomalies=[anomaly], user=self.caller, scores=scores, reason=reason)
+        return self._reviewed(self.get_object(), changed)
 
     @extend_schema(responses=AnomalySerializer)
     @action(detail=True, methods=["post"], serializer_class=ReasonSerializer)

@@ -1,0 +1,218 @@
+"""The review screen: one anomaly at a time, decided by keys. Approve, reject, skip, undo; then the next one.
+
+Every decision is one POST. With a script it answers the next anomaly alone (htmx); without, the whole page.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from predictions import review_queue
+from predictions.review_card import card_of
+from predictions.review_queue import Order, Wanted
+from predictions.services import suggest_for_page, suggest_for_queue
+from training import double_review, review
+from training.admin.anomalies import OUTCOMES
+from training.admin.bands import WORDS
+from training.admin.base import person
+from training.double_review import Outcome
+from training.errors import NotAllowedNowError
+from training.ml.records import SCORE_COLUMNS
+from training.models import Anomaly, disputed
+
+UNDOABLE = 20  # decisions that can be taken back
+SKIPPED = 500  # anomalies that a reviewer does not want to see again in this session
+COUNTED = 1_000  # waiting anomalies: beyond, the page says "1000+"
+STATE = "review"  # in the session
+SCORE_CHOICES = [(score, score) for score in range(1, 6)]
+ORDERS = {Order.PRIORITY: gettext_lazy("what matters first"), Order.NEWEST: gettext_lazy("newest first")}
+
+
+class DecisionForm(forms.Form):
+    anomaly = forms.IntegerField()
+    decision = forms.ChoiceField(choices=[(name, name) for name in ("approve", "reject", "skip", "undo")])
+    seen = forms.CharField(required=False)
+    reason = forms.CharField(required=False, max_length=review.MAX_REASON)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for column in SCORE_COLUMNS:
+            self.fields[column] = forms.TypedChoiceField(
+                choices=SCORE_CHOICES, coerce=float, empty_value=None, required=False
+            )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        decision = cleaned.get("decision")
+        if decision == "approve" and None in self.scores.values():
+            raise forms.ValidationError(_("An approved anomaly needs all three scores."))
+        if decision == "reject" and not cleaned.get("reason"):
+            raise forms.ValidationError(_("Say why it is rejected."))
+        return cleaned
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        return {column: self.cleaned_data.get(column) for column in SCORE_COLUMNS}
+
+
+def review_page(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
+    """GET shows the anomaly that the reviewer has or gets; POST decides on it and shows the next one."""
+    if not request.user.has_perm("training.review_anomaly"):
+        raise PermissionDenied
+    wanted = _wanted(request)
+    shown = None
+    if request.method == "POST":
+        shown = _decide(request)
+        if "HX-Request" not in request.headers:
+            return HttpResponseRedirect(request.get_full_path())
+    else:
+        suggest_for_queue()
+    context = _context(request, wanted, shown)
+    if "HX-Request" in request.headers:
+        return TemplateResponse(request, "admin/review/card.html", context)
+    return TemplateResponse(request, "admin/review/page.html", {**site.each_context(request), **context})
+
+
+# --- What is shown ---------------------------------------------------------------------------------
+
+
+def _wanted(request: HttpRequest) -> Wanted:
+    order, band = request.GET.get("order", ""), request.GET.get("band", "")
+    return Wanted(
+        order=Order(order) if order in set(Order) else Order.PRIORITY,
+        section=request.GET.get("section", ""),
+        band=band if band in WORDS else "",
+    )
+
+
+def _context(request: HttpRequest, wanted: Wanted, shown: Anomaly | None) -> dict[str, Any]:
+    user, state = person(request), _state(request)
+    anomaly = shown or review_queue.next_anomaly(user=user, wanted=wanted, skipped=state["skipped"])
+    if anomaly is not None:
+        suggest_for_page([anomaly])
+    left = review_queue.waiting_for(user, wanted).order_by().values("pk")[: COUNTED + 1].count()
+    return {
+        "title": _("Review"),
+        "card": card_of(anomaly) if anomaly else None,
+        "address": request.get_full_path(),
+        "done": state["done"],
+        "number": state["done"] + 1,
+        "total": f"{state['done'] + min(left, COUNTED)}{'+' if left > COUNTED else ''}",
+        "skipped": len(state["skipped"]),
+        "can_undo": bool(state["undo"]),
+        "wanted": asdict(wanted),
+        "orders": ORDERS.items(),
+        "bands": WORDS.items(),
+        "sections": Anomaly.objects.sections,  # asked for by the whole page alone
+        "disputed": disputed().count() if request.user.has_perm("training.adjudicate_anomaly") else 0,
+        "adjudication_url": reverse("admin:adjudication"),
+    }
+
+
+def _state(request: HttpRequest) -> dict[str, Any]:
+    state: dict[str, Any] = request.session.setdefault(STATE, {"done": 0, "undo": [], "skipped": []})
+    return state
+
+
+# --- What is decided -------------------------------------------------------------------------------
+
+
+def _decide(request: HttpRequest) -> Anomaly | None:
+    """Do it, and say what was done or why not; the anomaly to show again, if it is not decided."""
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        for errors in form.errors.values():
+            messages.error(request, " ".join(map(str, errors)))
+        return Anomaly.objects.pending().filter(pk=form.cleaned_data.get("anomaly") or 0).first()
+    decision, user = form.cleaned_data["decision"], person(request)
+    if decision == "undo":
+        return _undo(request, user)
+    anomaly = Anomaly.objects.filter(pk=form.cleaned_data["anomaly"]).first()
+    if anomaly is None:
+        messages.error(request, _("The anomaly is gone."))
+        return None
+    try:
+        did = DECISIONS[decision](request, anomaly, form, user)
+    except NotAllowedNowError as error:
+        messages.warning(request, str(error))
+        review_queue.release(anomaly_id=anomaly.pk, user=user)
+        return None
+    review_queue.release(anomaly_id=anomaly.pk, user=user)
+    _remember(request, did, anomaly)
+    return None
+
+
+def _approve(request: HttpRequest, anomaly: Anomaly, form: DecisionForm, user: User) -> str:
+    if form.cleaned_data["seen"] != anomaly.updated_at.isoformat():
+        raise NotAllowedNowError(_("%(anomaly)s was changed since you saw it.") % {"anomaly": anomaly})
+    outcome = double_review.give_scores(
+        anomaly=anomaly, scores=form.scores, user=user, reason=form.cleaned_data["reason"]
+    )
+    messages.success(request, str(OUTCOMES[outcome]) % {"anomaly": anomaly})
+    return "change" if outcome is Outcome.APPROVED else "review"
+
+
+def _reject(request: HttpRequest, anomaly: Anomaly, form: DecisionForm, user: User) -> str:
+    if not review.reject(anomalies=[anomaly], user=user, reason=form.cleaned_data["reason"]):
+        raise NotAllowedNowError(_("%(anomaly)s is rejected already.") % {"anomaly": anomaly})
+    text = _("%(anomaly)s is rejected: no model will learn from it.")
+    messages.success(request, text % {"anomaly": anomaly})
+    return "change"
+
+
+DECISIONS: dict[str, Callable[[HttpRequest, Anomaly, DecisionForm, User], str]] = {
+    "approve": _approve,
+    "reject": _reject,
+    "skip": lambda *_: "skip",
+}
+
+
+def _remember(request: HttpRequest, did: str, anomaly: Anomaly) -> None:
+    state = _state(request)
+    state["undo"] = [*state["undo"], [did, anomaly.pk]][-UNDOABLE:]
+    if did == "skip":
+        state["skipped"] = [*state["skipped"], anomaly.pk][-SKIPPED:]
+    else:
+        state["done"] += 1
+    request.session.modified = True
+
+
+def _undo(request: HttpRequest, user: User) -> Anomaly | None:
+    """Take back the newest decision and show its anomaly again."""
+    state = _state(request)
+    if not state["undo"]:
+        messages.warning(request, _("There is nothing to undo."))
+        return None
+    did, key = state["undo"].pop()
+    state["skipped"] = [skipped for skipped in state["skipped"] if skipped != key]
+    state["done"] -= did != "skip"
+    request.session.modified = True
+    anomaly = Anomaly.objects.get(pk=key)
+    try:
+        _take_back(did, anomaly, user)
+    except NotAllowedNowError as error:
+        messages.warning(request, str(error))
+        return None
+    messages.success(request, _("Undone: %(anomaly)s waits again.") % {"anomaly": anomaly})
+    return Anomaly.objects.get(pk=key) if review_queue.take(anomaly=anomaly, user=user) else None
+
+
+def _take_back(did: str, anomaly: Anomaly, user: User) -> None:
+    if did == "review" and not double_review.take_back(anomaly=anomaly, user=user):
+        raise NotAllowedNowError(_("%(anomaly)s was settled meanwhile.") % {"anomaly": anomaly})
+    if did == "change":
+        change = anomaly.history.order_by("-history_id")[0]
+        if change.history_user_id != user.pk:
+            raise NotAllowedNowError(_("Somebody changed %(anomaly)s meanwhile.") % {"anomaly": anomaly})
+        double_review.undo(anomaly=anomaly, change=change, user=user, reason=_("undone in the review"))

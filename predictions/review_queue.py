@@ -1,0 +1,101 @@
+"""Which anomaly a reviewer gets next: what matters and is unsure first, and nobody gets what another one has.
+
+A lease is taken by compare-and-set, so of two reviewers who ask at once each gets an anomaly of their own; it
+expires by itself when the reviewer leaves.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from predictions.models import Prediction
+from predictions.predictor import current
+from training.criticality import in_band
+from training.models import Anomaly, Review, ReviewLease
+from training.models.review import REVIEWERS
+
+CANDIDATES = 10  # tried at a time: as many reviewers may ask at once before somebody has to ask again
+
+
+class Order(StrEnum):
+    PRIORITY = "priority"  # criticality × uncertainty × disagreement
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What a reviewer chose to see."""
+
+    order: Order = Order.PRIORITY
+    section: str = ""
+    band: str = ""
+
+
+def next_anomaly(*, user: User, wanted: Wanted, skipped: Collection[int] = ()) -> Anomaly | None:
+    """The anomaly that this reviewer has on the screen, or else the next one, which is theirs from now on."""
+    held = waiting_for(user, wanted).filter(lease__reviewer=user, lease__expires_at__gt=timezone.now())
+    mine = held.exclude(pk__in=skipped).first()
+    if mine is not None and _take(mine.pk, user):
+        return mine
+    for key in _candidates(user, wanted, skipped):
+        if _take(key, user):
+            return Anomaly.objects.get(pk=key)
+    return None
+
+
+def release(*, anomaly_id: int, user: User) -> None:
+    """The reviewer is done with it, or skips it."""
+    ReviewLease.objects.filter(anomaly=anomaly_id, reviewer=user).delete()
+
+
+def take(*, anomaly: Anomaly, user: User) -> bool:
+    """Put it on this reviewer's screen again; False when another one has it."""
+    return _take(anomaly.pk, user)
+
+
+def waiting_for(user: User, wanted: Wanted) -> QuerySet[Anomaly]:
+    """Pending anomalies that this reviewer may score: not disputed, and not scored by the same person."""
+    open_reviews = Review.objects.open().filter(anomaly=OuterRef("pk"))
+    enough = open_reviews.order_by().values("anomaly").annotate(n=Count("pk")).filter(n__gte=REVIEWERS)
+    pending = Anomaly.objects.pending().filter(~Exists(open_reviews.filter(reviewer=user)), ~Exists(enough))
+    if wanted.section:
+        pending = pending.filter(section=wanted.section)
+    if wanted.band:
+        suggested = suggested_now().filter(in_band(wanted.band), anomaly=OuterRef("pk"))
+        pending = pending.filter(in_band(wanted.band) | Q(criticality=None) & Exists(suggested))
+    return pending
+
+
+def suggested_now() -> QuerySet[Prediction]:
+    """The suggestions of the version that serves."""
+    loaded = current().loaded
+    return Prediction.objects.filter(model_version=loaded.version_id) if loaded else Prediction.objects.none()
+
+
+def _candidates(user: User, wanted: Wanted, skipped: Collection[int]) -> Iterator[int]:
+    """Their keys, the first first; those without a suggestion last, the newest of them first."""
+    held = ReviewLease.objects.valid().exclude(reviewer=user).filter(anomaly=OuterRef("pk"))
+    free = waiting_for(user, wanted).filter(~Exists(held)).exclude(pk__in=skipped)
+    if wanted.order == Order.PRIORITY:
+        rows = suggested_now().filter(anomaly__in=free).order_by("-priority", "-pk")
+        yield from rows.values_list("anomaly_id", flat=True)[:CANDIDATES]
+        free = free.filter(~Exists(suggested_now().filter(anomaly=OuterRef("pk"))))
+    yield from free.order_by("-pk").values_list("pk", flat=True)[:CANDIDATES]
+
+
+def _take(key: int, user: User) -> bool:
+    """Compare and set: theirs already, expired, or nobody's."""
+    now = timezone.now()
+    until = now + timedelta(seconds=settings.REVIEW_LEASE)
+    leases = ReviewLease.objects.filter(anomaly=key)
+    if leases.filter(Q(reviewer=user) | Q(expires_at__lte=now)).update(reviewer=user, expires_at=until):
+        return True
+    lease = ReviewLease(anomaly_id=key, reviewer=user, expires_at=until)
+    ReviewLease.objects.bulk_create([lease], ignore_conflicts=True)
+    return leases.filter(reviewer=user).exists()

@@ -1,0 +1,227 @@
+"""The review screen: what it shows, what each decision does, and what it refuses."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from predictions.models import Prediction
+from tests.factories import AnomalyFactory, ApprovedFactory
+from tests.training.admin.people import staff, superuser, user_of
+from training import review
+from training.ml.records import SCORE_COLUMNS
+from training.models import Anomaly, ModelVersion, Review, ReviewLease
+
+pytestmark = pytest.mark.django_db
+PAGE = reverse("admin:review")
+SCORES = dict(zip(SCORE_COLUMNS, ("2", "1", "5"), strict=True))
+
+STEP = 35  # queries
+
+
+@pytest.fixture
+def client() -> Client:
+    return staff("training.review_anomaly", "training.view_anomaly")
+
+
+def decide(client: Client, anomaly: Anomaly, decision: str, **data: Any) -> str:
+    """What the next card says; by the script's request."""
+    seen = Anomaly.objects.get(pk=anomaly.pk).updated_at.isoformat()
+    sent = {"anomaly": anomaly.pk, "seen": seen, "decision": decision, **data}
+    response = client.post(PAGE, sent, headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html))
+
+
+def test_only_reviewers_get_in() -> None:
+    assert staff("training.view_anomaly").get(PAGE).status_code == 403
+    assert Client().get(PAGE).status_code == 302
+
+
+def test_shows_the_report_the_suggestion_and_why(client: Client, version: ModelVersion) -> None:
+    similar = ApprovedFactory.create(anomaly_id="fuite vapeur-1", description="fuite vapeur n1")
+    earlier = ApprovedFactory.create(description="vieux bruit", equipment_id="eq-7")
+    AnomalyFactory.create(description="fuite vapeur n99", equipment_id="eq-7", section="34MC")
+    html = client.get(PAGE).content.decode()
+    text = text_of(html)
+    assert "fuite vapeur n99" in text
+    assert "34MC" in text
+    assert 'name="process_safety_score" value="5" checked' in html
+    assert 'name="availability_score" value="1" checked' in html
+    assert re.search(r'<span class="[^"]*rv-process_safety-up2[^"]*">(fuite|vapeur)</span>', html)
+    assert "Why: process safety" in text
+    assert similar.description in text
+    assert earlier.description in text
+    assert "1 of 1" in text
+    assert str(version) in text
+
+
+def test_without_a_model_the_scores_are_given_by_hand(client: Client, no_model: None) -> None:
+    AnomalyFactory.create(fiability_score=2, process_safety_score=2.5)
+    html = client.get(PAGE).content.decode()
+    assert "No model suggests anything yet" in html
+    assert 'name="fiability_score" value="2" checked' in html
+    assert html.count(" checked") == 1
+    assert "reported 2.5" in html
+
+
+def test_approving_shows_the_next_one(client: Client, no_model: None) -> None:
+    second, first = AnomalyFactory.create_batch(2)
+    html = decide(client, first, "approve", **SCORES)
+    assert f"{first} is approved." in html
+    assert second.description in html
+    assert "2 of 2" in text_of(html)
+    first.refresh_from_db()
+    assert (first.status, first.scores) == ("approved", {name: float(s) for name, s in SCORES.items()})
+    assert first.reviewed_by == user_of(client)
+    assert not ReviewLease.objects.filter(anomaly=first).exists()
+    assert "Nothing waits for you." in decide(client, second, "approve", **SCORES)
+
+
+def test_without_a_script_the_page_comes_again(client: Client, no_model: None) -> None:
+    anomaly = AnomalyFactory.create()
+    seen = anomaly.updated_at.isoformat()
+    data = {"anomaly": anomaly.pk, "seen": seen, "decision": "approve", **SCORES}
+    response = client.post(f"{PAGE}?order=newest", data, follow=True)
+    assert response.redirect_chain == [(f"{PAGE}?order=newest", 302)]
+    assert f"{anomaly} is approved." in response.content.decode()
+
+
+def test_rejecting_needs_a_reason(client: Client, no_model: None) -> None:
+    anomaly = AnomalyFactory.create()
+    assert "Say why it is rejected." in decide(client, anomaly, "reject")
+    assert Anomaly.objects.get().status == "pending"
+    assert "is rejected" in decide(client, anomaly, "reject", reason="duplicate of A-1")
+    assert Anomaly.objects.get().status == "rejected"
+    assert anomaly.history.latest("history_id").history_change_reason == "duplicate of A-1"
+
+
+@pytest.mark.parametrize("wrong", ["", "0", "6", "2.5", "x"])
+def test_all_three_scores_must_be_1_to_5(client: Client, no_model: None, wrong: str) -> None:
+    anomaly = AnomalyFactory.create()
+    html = decide(client, anomaly, "approve", **SCORES | {"fiability_score": wrong})
+    assert 'class="rv-error"' in html
+    assert anomaly.description in html
+    assert Anomaly.objects.get().status == "pending"
+
+
+def test_skipping_and_coming_back(client: Client, no_model: None) -> None:
+    second, first = AnomalyFactory.create_batch(2)
+    assert second.description in decide(client, first, "skip")
+    assert "1 anomaly was skipped." in decide(client, second, "approve", **SCORES)
+    html = decide(client, second, "undo")
+    assert f"Undone: {second} waits again." in html
+    assert second.description in html
+    html = decide(client, second, "undo")
+    assert first.description in html
+    assert "There is nothing to undo." in decide(client, first, "undo")
+
+
+def test_undo_takes_back_the_newest_decision(client: Client, no_model: None) -> None:
+    anomaly = AnomalyFactory.create()
+    decide(client, anomaly, "approve", **SCORES)
+    assert anomaly.description in decide(client, anomaly, "undo")
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores) == ("pending", dict.fromkeys(SCORE_COLUMNS))
+    assert ReviewLease.objects.get().is_of(user_of(client))
+
+
+def test_undo_leaves_what_a_colleague_did_since(client: Client, no_model: None) -> None:
+    anomaly, colleague = AnomalyFactory.create(), user_of(superuser())
+    decide(client, anomaly, "approve", **SCORES)
+    review.correct(anomaly=anomaly, scores={"fiability_score": 4}, user=colleague)
+    assert "Somebody changed" in decide(client, anomaly, "undo")
+    assert Anomaly.objects.get().fiability_score == 4
+
+
+def test_what_a_colleague_approved_meanwhile_stays(client: Client, no_model: None) -> None:
+    anomaly, colleague = AnomalyFactory.create(), user_of(superuser())
+    given = dict.fromkeys(SCORE_COLUMNS, 3.0)
+    review.approve(anomalies=[anomaly], scores=given, user=colleague)
+    assert "The anomaly is approved already." in decide(client, anomaly, "approve", **SCORES)
+    assert Anomaly.objects.get().scores == given
+
+
+def test_what_changed_since_it_was_seen_is_shown_again(client: Client, no_model: None) -> None:
+    anomaly = AnomalyFactory.create()
+    html = decide(client, anomaly, "approve", **SCORES, seen="2020-01-01T00:00:00+00:00")
+    assert "was changed since you saw it" in html
+    assert Anomaly.objects.get().status == "pending"
+
+
+@pytest.mark.parametrize("gone", ["999999", "", "x"])
+def test_an_anomaly_that_is_not_there_is_said(client: Client, no_model: None, gone: str) -> None:
+    data = {"anomaly": gone, "decision": "approve", **SCORES}
+    html = client.post(PAGE, data, headers={"HX-Request": "true"}).content.decode()
+    assert 'class="rv-error"' in html
+
+
+def test_a_second_reviewer_does_not_see_the_first_ones_scores(
+    client: Client, no_model: None, settings: Settings
+) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    anomaly, second = AnomalyFactory.create(), superuser()
+    assert "a second reviewer is asked" in decide(client, anomaly, "approve", **SCORES)
+    assert "Nothing waits for you." in client.get(PAGE).content.decode()
+    html = second.get(PAGE).content.decode()
+    assert anomaly.description in html
+    assert " checked" not in html
+    assert "is approved." in decide(second, anomaly, "approve", **SCORES)
+
+
+def test_undo_of_a_first_review(client: Client, no_model: None, settings: Settings) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    anomaly = AnomalyFactory.create()
+    decide(client, anomaly, "approve", **SCORES)
+    assert anomaly.description in decide(client, anomaly, "undo")
+    assert not Review.objects.exists()
+
+
+def test_adjudication_asks_what_the_two_disagree_on(
+    client: Client, no_model: None, settings: Settings
+) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    anomaly, owner = AnomalyFactory.create(), superuser()
+    decide(client, anomaly, "approve", **SCORES)
+    assert "disagree" in decide(owner, anomaly, "approve", **SCORES | {"fiability_score": "3"})
+    page = reverse("admin:adjudication")
+    assert client.get(page).status_code == 403
+    html = owner.get(page).content.decode()
+    assert anomaly.description in html
+    assert html.count("<fieldset") == 1
+    assert 'name="fiability_score"' in html
+    refused = owner.post(page, {"anomaly": anomaly.pk}, follow=True).content.decode()
+    assert "Give each score on which the two disagree." in refused
+    settled = owner.post(page, {"anomaly": anomaly.pk, "fiability_score": "2"}, follow=True).content.decode()
+    assert "is settled and approved." in settled
+    assert "Nothing is disputed." in settled
+    assert Anomaly.objects.get().scores == dict(zip(SCORE_COLUMNS, (2.0, 2.0, 5.0), strict=True))
+
+
+def test_the_order_and_the_filters_are_kept(client: Client, no_model: None) -> None:
+    AnomalyFactory.create(section="34MC", description="dans la section")
+    AnomalyFactory.create(section="34EL")
+    html = client.get(f"{PAGE}?section=34MC&order=newest&band=nonsense").content.decode()
+    assert "dans la section" in html
+    assert f'action="{PAGE}?section=34MC&amp;order=newest' in html
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_a_step_costs_the_same_for_two_and_for_six(
+    client: Client, version: ModelVersion, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    anomalies = AnomalyFactory.create_batch(count, description="fuite vapeur n98")
+    client.get(PAGE)
+    shown = ReviewLease.objects.get().anomaly
+    assert Prediction.objects.count() == len(anomalies)
+    seen = shown.updated_at.isoformat()
+    data = {"anomaly": shown.pk, "seen": seen, "decision": "approve", **SCORES}
+    with django_assert_num_queries(STEP):
+        client.post(PAGE, data, headers={"HX-Request": "true"})

@@ -1,0 +1,164 @@
+"""Who gets which anomaly next."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from predictions import review_queue, services
+from predictions.models import Prediction
+from predictions.review_queue import Order, Wanted
+from tests.factories import AnomalyFactory, ApprovedFactory, UserFactory
+from training.models import Anomaly, ModelVersion, Review, ReviewLease
+
+ANY = Wanted()
+NEWEST = Wanted(order=Order.NEWEST)
+
+
+@pytest.fixture
+def marie(db: None) -> User:
+    user: User = UserFactory.create(username="marie")
+    return user
+
+
+@pytest.fixture
+def paul(db: None) -> User:
+    user: User = UserFactory.create(username="paul")
+    return user
+
+
+def ranked(version: ModelVersion, priorities: Iterable[float]) -> list[Anomaly]:
+    anomalies = [AnomalyFactory.create() for _ in priorities]
+    Prediction.objects.bulk_create(
+        Prediction(
+            anomaly=anomaly,
+            model_version=version,
+            priority=priority,
+            confidence=0.5,
+            distributions={},
+            availability_score=1,
+            fiability_score=1,
+            process_safety_score=1,
+        )
+        for anomaly, priority in zip(anomalies, priorities, strict=True)
+    )
+    return anomalies
+
+
+def test_what_matters_most_comes_first(version: ModelVersion, marie: User, paul: User) -> None:
+    low, high, middle = ranked(version, [1, 9, 4])
+    given = [review_queue.next_anomaly(user=user, wanted=ANY) for user in (marie, paul)]
+    assert given == [high, middle]
+    third = UserFactory.create()
+    assert review_queue.next_anomaly(user=third, wanted=ANY) == low
+    assert review_queue.next_anomaly(user=UserFactory.create(), wanted=ANY) is None
+
+
+def test_the_newest_first_when_asked(version: ModelVersion, marie: User) -> None:
+    *_, newest = ranked(version, [9, 5, 1])
+    assert review_queue.next_anomaly(user=marie, wanted=NEWEST) == newest
+
+
+def test_what_has_no_suggestion_comes_last_and_without_a_model_all_the_same(
+    version: ModelVersion, marie: User
+) -> None:
+    unknown = AnomalyFactory.create()
+    (known,) = ranked(version, [0])
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == known
+    assert review_queue.next_anomaly(user=marie, wanted=ANY, skipped=[known.pk]) == unknown
+
+
+def test_the_suggestions_of_another_version_do_not_count(version: ModelVersion, marie: User) -> None:
+    old = ModelVersion.objects.create(
+        name="old", digest="0", size_bytes=1, created_at=timezone.now(), dataset_rows=1,
+        dataset_fingerprint="0", dataset_read_at=timezone.now(),
+    )  # fmt: skip
+    ranked(old, [9])
+    (now,) = ranked(version, [1])
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == now
+
+
+def test_only_pending_ones(version: ModelVersion, marie: User) -> None:
+    ApprovedFactory.create()
+    AnomalyFactory.create(status="rejected")
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) is None
+
+
+def test_a_reviewer_who_comes_back_sees_the_same_one(version: ModelVersion, marie: User) -> None:
+    first, _ = ranked(version, [5, 4])
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == first
+    (better,) = ranked(version, [9])
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == first
+    review_queue.release(anomaly_id=first.pk, user=marie)
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == better
+
+
+def test_a_lease_expires(version: ModelVersion, marie: User, paul: User, settings: Settings) -> None:
+    (only,) = ranked(version, [5])
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == only
+    assert ReviewLease.objects.get().expires_at - timezone.now() > timedelta(
+        seconds=settings.REVIEW_LEASE - 5
+    )
+    assert review_queue.next_anomaly(user=paul, wanted=ANY) is None
+    ReviewLease.objects.update(expires_at=timezone.now())
+    assert review_queue.next_anomaly(user=paul, wanted=ANY) == only
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) is None
+    assert not review_queue.take(anomaly=only, user=marie)
+    assert ReviewLease.objects.get().is_of(paul)
+
+
+def test_nobody_scores_twice_and_disputes_wait_for_adjudication(
+    version: ModelVersion, marie: User, paul: User
+) -> None:
+    (anomaly,) = ranked(version, [5])
+    scores = {"availability_score": 1, "fiability_score": 1, "process_safety_score": 1}
+    Review.objects.create(anomaly=anomaly, reviewer=marie, **scores)
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) is None
+    assert review_queue.next_anomaly(user=paul, wanted=ANY) == anomaly
+    review_queue.release(anomaly_id=anomaly.pk, user=paul)
+    Review.objects.create(anomaly=anomaly, reviewer=paul, **scores | {"fiability_score": 2})
+    assert review_queue.next_anomaly(user=UserFactory.create(), wanted=ANY) is None
+
+
+def test_by_section_and_by_band(version: ModelVersion, marie: User) -> None:
+    leak = AnomalyFactory.create(description="fuite vapeur n99", section="34MC")
+    noise = AnomalyFactory.create(description="bruit anormal n99", section="34EL")
+    services.suggest_pending()
+    assert review_queue.next_anomaly(user=marie, wanted=Wanted(section="34EL")) == noise
+    review_queue.release(anomaly_id=noise.pk, user=marie)
+    assert review_queue.next_anomaly(user=marie, wanted=Wanted(band="high")) == leak
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_who_ask_at_once_get_twenty_different_ones() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("one writer at a time: nothing can happen at once")
+    AnomalyFactory.create_batch(40)
+    users = UserFactory.create_batch(20)
+
+    def ask(user: User) -> int | None:
+        try:
+            found = review_queue.next_anomaly(user=user, wanted=NEWEST)
+            return found.pk if found else None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        given = [key for key in pool.map(ask, users) if key is not None]
+    assert len(given) == len(set(given))
+    assert len(given) >= review_queue.CANDIDATES
+    assert ReviewLease.objects.count() == len(given)
+
+
+def test_priority_grows_with_criticality_uncertainty_and_disagreement(version: ModelVersion) -> None:
+    plain = AnomalyFactory.create(description="fuite vapeur n98")
+    disputed = AnomalyFactory.create(description="fuite vapeur n98", process_safety_score=1)
+    services.suggest_pending()
+    first, second = (Prediction.objects.get(anomaly=anomaly) for anomaly in (plain, disputed))
+    assert first.priority == pytest.approx(first.criticality * (1 - first.confidence))
+    assert second.priority == pytest.approx(first.priority * (1 + (5 - 1) / 2))

@@ -1,0 +1,193 @@
+"""Two reviewers, blind to each other: what settles, what is disputed, what can be taken back."""
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from tests.factories import AnomalyFactory, UserFactory
+from training import double_review, frames, review
+from training.double_review import Outcome
+from training.errors import NotAllowedNowError
+from training.ml.records import SCORE_COLUMNS
+from training.models import Anomaly, Review, disputed
+
+pytestmark = pytest.mark.django_db
+
+
+def scores(*values: float) -> dict[str, float]:
+    return dict(zip(SCORE_COLUMNS, values, strict=True))
+
+
+@pytest.fixture
+def marie() -> User:
+    user: User = UserFactory.create(username="marie")
+    return user
+
+
+@pytest.fixture
+def paul() -> User:
+    user: User = UserFactory.create(username="paul")
+    return user
+
+
+@pytest.fixture
+def anomaly(settings: Settings) -> Anomaly:
+    """One that two people review."""
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    anomaly: Anomaly = AnomalyFactory.create()
+    return anomaly
+
+
+def give(anomaly: Anomaly, user: User, *values: float) -> Outcome:
+    fresh = Anomaly.objects.get(pk=anomaly.pk)
+    return double_review.give_scores(anomaly=fresh, scores=scores(*values), user=user)
+
+
+def test_without_double_review_one_is_enough(marie: User) -> None:
+    anomaly = AnomalyFactory.create()
+    assert give(anomaly, marie, 1, 2, 3) is Outcome.APPROVED
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores, anomaly.reviewed_by) == ("approved", scores(1, 2, 3), marie)
+    assert not Review.objects.exists()
+
+
+def test_the_share_is_stable_and_about_as_large_as_was_set(settings: Settings) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 20
+    chosen = [number for number in range(2_000) if Anomaly(anomaly_id=f"A-{number}").needs_two]
+    assert 340 < len(chosen) < 460
+    settings.DOUBLE_REVIEW_PERCENT = 30
+    assert set(chosen) < {number for number in range(2_000) if Anomaly(anomaly_id=f"A-{number}").needs_two}
+
+
+def test_two_who_agree_settle_it(anomaly: Anomaly, marie: User, paul: User) -> None:
+    assert give(anomaly, marie, 1, 2, 3) is Outcome.SECOND_NEEDED
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores) == ("pending", dict.fromkeys(SCORE_COLUMNS))
+    assert frames.approved_frame().empty
+    assert give(anomaly, paul, 1, 2, 3) is Outcome.APPROVED
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores, anomaly.reviewed_by) == ("approved", scores(1, 2, 3), paul)
+    assert not Review.objects.open().exists()
+    assert len(frames.approved_frame()) == 1
+
+
+def test_nobody_is_both(anomaly: Anomaly, marie: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    with pytest.raises(NotAllowedNowError, match="already"):
+        give(anomaly, marie, 1, 2, 3)
+    assert Review.objects.count() == 1
+
+
+def test_two_who_disagree_wait_for_adjudication(anomaly: Anomaly, marie: User, paul: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    assert give(anomaly, paul, 1, 2, 5) is Outcome.DISPUTED
+    assert list(disputed()) == [anomaly]
+    assert frames.approved_frame().empty
+    with pytest.raises(NotAllowedNowError, match="adjudication"):
+        give(anomaly, UserFactory.create(), 1, 2, 5)
+    with pytest.raises(ValueError, match="process_safety"):
+        double_review.adjudicate(anomaly=anomaly, scores={}, user=marie)
+    owner = UserFactory.create()
+    given = {"process_safety_score": 4.0, "availability_score": 5.0}  # the latter is not disputed
+    double_review.adjudicate(anomaly=anomaly, scores=given, user=owner)
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores, anomaly.reviewed_by) == ("approved", scores(1, 2, 4), owner)
+    assert not disputed().exists()
+    with pytest.raises(NotAllowedNowError, match="approved already"):
+        double_review.adjudicate(anomaly=anomaly, scores=given, user=owner)
+
+
+def test_what_is_not_disputed_is_not_adjudicated(anomaly: Anomaly, marie: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    with pytest.raises(NotAllowedNowError, match="not disputed"):
+        double_review.adjudicate(anomaly=anomaly, scores=scores(1, 1, 1), user=marie)
+
+
+def test_no_other_door_approves_what_two_review(anomaly: Anomaly, marie: User) -> None:
+    assert review.approve(anomalies=[anomaly], scores=scores(1, 2, 3), user=marie) == 0
+    anomaly.refresh_from_db()
+    assert anomaly.status == "pending"
+
+
+def test_what_changed_since_it_was_seen_is_looked_at_again(marie: User, paul: User) -> None:
+    seen = AnomalyFactory.create()
+    review.correct(anomaly=Anomaly.objects.get(), scores={"fiability_score": 4}, user=paul)
+    with pytest.raises(NotAllowedNowError, match="changed since"):
+        double_review.give_scores(anomaly=seen, scores=scores(1, 2, 3), user=marie)
+    assert Anomaly.objects.get().status == "pending"
+
+
+def test_of_two_who_approve_the_second_is_told(marie: User, paul: User) -> None:
+    anomaly = AnomalyFactory.create()
+    give(anomaly, marie, 1, 2, 3)
+    with pytest.raises(NotAllowedNowError, match="approved already"):
+        give(anomaly, paul, 5, 5, 5)
+    assert Anomaly.objects.get().scores == scores(1, 2, 3)
+
+
+def test_a_review_can_be_taken_back_while_it_is_not_settled(
+    anomaly: Anomaly, marie: User, paul: User
+) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    assert double_review.take_back(anomaly=anomaly, user=marie)
+    assert not double_review.take_back(anomaly=anomaly, user=marie)
+    give(anomaly, marie, 2, 2, 3)
+    assert give(anomaly, paul, 2, 2, 3) is Outcome.APPROVED
+    with pytest.raises(NotAllowedNowError):
+        double_review.take_back(anomaly=anomaly, user=marie)
+
+
+def test_undoing_what_settled_it_leaves_the_others_review(anomaly: Anomaly, marie: User, paul: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    give(anomaly, paul, 1, 2, 3)
+    change = anomaly.history.latest("history_id")
+    fresh = double_review.undo(anomaly=anomaly, change=change, user=paul)
+    assert (fresh.status, fresh.scores, fresh.reviewed_by) == ("pending", dict.fromkeys(SCORE_COLUMNS), None)
+    assert [given.reviewer for given in Review.objects.open()] == [marie]
+    assert give(anomaly, paul, 1, 2, 3) is Outcome.APPROVED
+
+
+def test_undo_puts_back_scores_and_status_and_is_a_change_itself(marie: User) -> None:
+    anomaly = AnomalyFactory.create()
+    give(anomaly, marie, 1, 2, 3)
+    change = anomaly.history.latest("history_id")
+    review.undo(anomaly=anomaly, change=change, user=marie, reason="wrong key")
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores) == ("pending", dict.fromkeys(SCORE_COLUMNS))
+    newest = anomaly.history.latest("history_id")
+    assert (newest.history_user, newest.history_change_reason) == (marie, "wrong key")
+    with pytest.raises(NotAllowedNowError, match="changed later"):
+        review.undo(anomaly=anomaly, change=change, user=marie)
+    review.undo(anomaly=anomaly, change=newest, user=marie)
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores, anomaly.reviewed_by) == ("approved", scores(1, 2, 3), marie)
+
+
+def test_how_it_came_cannot_be_undone(marie: User) -> None:
+    anomaly = AnomalyFactory.create()
+    with pytest.raises(NotAllowedNowError, match="nothing to go back to"):
+        review.undo(anomaly=anomaly, change=anomaly.history.get(), user=marie)
+
+
+def test_agreement_is_weighted_kappa(marie: User, paul: User, settings: Settings) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    given = [((1, 1, 1), (1, 1, 5)), ((5, 1, 3), (5, 1, 3)), ((3, 1, 5), (2, 1, 5))]
+    for first, second in given:
+        anomaly = AnomalyFactory.create()
+        give(anomaly, marie, *first)
+        give(anomaly, paul, *second)
+    give(AnomalyFactory.create(), marie, 1, 1, 1)
+    found = double_review.agreement()
+    assert [(found[column].pairs, found[column].equal) for column in SCORE_COLUMNS] == [
+        (3, 2),
+        (3, 3),
+        (3, 2),
+    ]
+    assert found["fiability_score"].kappa is None
+    # By hand: 1 - Σ w·observed / Σ w·expected, w = (i - j)²: 1 - 1 / (51 / 3) and 1 - 16 / (48 / 3).
+    assert found["availability_score"].kappa == pytest.approx(1 - 1 / 17)
+    assert found["process_safety_score"].kappa == pytest.approx(0)
+
+
+def test_without_pairs_there_is_no_agreement() -> None:
+    assert {(found.pairs, found.kappa) for found in double_review.agreement().values()} == {(0, None)}

@@ -1,0 +1,87 @@
+"""Adjudication: two reviewers' scores side by side; only what they disagree on is asked."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from training import double_review
+from training.admin import labels
+from training.admin.base import person, refusals_as_messages
+from training.admin.figures import TARGET_WORDS
+from training.ml.records import SCORE_COLUMNS
+from training.models import Anomaly, Review, disputed
+
+SCORES = range(1, 6)
+
+
+def adjudication_page(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
+    """GET shows the oldest disputed anomaly; POST settles it."""
+    if not request.user.has_perm("training.adjudicate_anomaly"):
+        raise PermissionDenied
+    if request.method == "POST":
+        with refusals_as_messages(request):
+            _settle(request)
+        return HttpResponseRedirect(request.path)
+    anomaly = disputed().first()
+    context = {
+        **site.each_context(request),
+        "title": _("Adjudication"),
+        "anomaly": anomaly,
+        "rows": _rows(anomaly) if anomaly else [],
+        "reviewers": [given.reviewer for given in anomaly.reviews.open()] if anomaly else [],
+        "left": disputed().count(),
+        "agreement": _agreement(),
+    }
+    return TemplateResponse(request, "admin/review/adjudication.html", context)
+
+
+def _settle(request: HttpRequest) -> None:
+    anomaly = Anomaly.objects.filter(pk=request.POST.get("anomaly") or 0).first()
+    if anomaly is None:
+        messages.error(request, _("The anomaly is gone."))
+        return
+    given = {name: request.POST.get(name, "") for name in SCORE_COLUMNS}
+    scores = {name: float(score) for name, score in given.items() if score in set(map(str, SCORES))}
+    try:
+        double_review.adjudicate(
+            anomaly=anomaly,
+            scores=scores,
+            user=person(request),
+            reason=request.POST.get("reason", "")[:1_000] or _("adjudicated"),
+        )
+    except ValueError:
+        messages.error(request, _("Give each score on which the two disagree."))
+        return
+    messages.success(request, _("%(anomaly)s is settled and approved.") % {"anomaly": anomaly})
+
+
+def _rows(anomaly: Anomaly) -> list[dict[str, Any]]:
+    given: list[Review] = list(anomaly.reviews.open())
+    return [
+        {
+            "column": column,
+            "label": label,
+            "scores": [labels.number(review.scores[column]) for review in given],
+            "is_disputed": len({review.scores[column] for review in given}) > 1,
+            "keys": SCORES,
+        }
+        for column, label in zip(SCORE_COLUMNS, TARGET_WORDS.values(), strict=True)
+    ]
+
+
+def _agreement() -> list[dict[str, Any]]:
+    found = double_review.agreement()
+    return [
+        {
+            "label": label,
+            "pairs": found[column].pairs,
+            "equal": found[column].equal,
+            "kappa": labels.decimals(found[column].kappa, 2),
+        }
+        for column, label in zip(SCORE_COLUMNS, TARGET_WORDS.values(), strict=True)
+    ]

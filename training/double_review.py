@@ -1,0 +1,157 @@
+"""Double review: a share of the anomalies is scored by two people, the second blind to the first.
+
+Who agree settle the anomaly; who do not send it to adjudication. Only what is settled is approved, so only
+that trains.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from training import review
+from training.errors import NotAllowedNowError
+from training.ml.records import SCORE_COLUMNS
+from training.models import Anomaly, Review
+from training.models.review import REVIEWERS
+
+
+class Outcome(Enum):
+    """What became of an anomaly whose scores a reviewer gave."""
+
+    APPROVED = auto()
+    SECOND_NEEDED = auto()  # another reviewer is asked
+    DISPUTED = auto()  # the two disagree
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """Of the two reviewers, on one score.
+
+    `kappa` is Cohen's with quadratic weights, of scores rounded to whole ones (half up); None where it is not
+    defined. https://doi.org/10.1037/h0026256
+    """
+
+    pairs: int
+    equal: int
+    kappa: float | None
+
+
+def give_scores(
+    *, anomaly: Anomaly, scores: Mapping[str, float], user: User, reason: str = "", as_seen: bool = True
+) -> Outcome:
+    """One reviewer's three scores of a pending anomaly: approve it, or keep them until a second one agrees.
+
+    Raises NotAllowedNowError when somebody else settled it meanwhile, when it was changed since `anomaly` was
+    read (unless not `as_seen`), and when this reviewer, or two others, gave their scores already.
+    """
+    with transaction.atomic():
+        row = _locked(anomaly)
+        if as_seen and row.updated_at != anomaly.updated_at:
+            raise NotAllowedNowError(_("The anomaly was changed since you saw it: look again."))
+        others = list(row.reviews.open())
+        if not others and not row.needs_two:
+            _approve(row, scores, user, reason)
+            return Outcome.APPROVED
+        if any(other.reviewer_id == user.pk for other in others):
+            raise NotAllowedNowError(_("You gave your scores already: a second reviewer is asked."))
+        if len(others) >= REVIEWERS:
+            raise NotAllowedNowError(_("Two reviewers disagree on this anomaly: it waits for adjudication."))
+        Review.objects.create(anomaly=row, reviewer=user, **{name: scores[name] for name in SCORE_COLUMNS})
+        if not others:
+            return Outcome.SECOND_NEEDED
+        if others[0].scores != {name: scores[name] for name in SCORE_COLUMNS}:
+            return Outcome.DISPUTED
+        _settle(row)
+        _approve(row, scores, user, reason)
+        return Outcome.APPROVED
+
+
+def adjudicate(*, anomaly: Anomaly, scores: Mapping[str, float], user: User, reason: str = "") -> None:
+    """Settle a disputed anomaly: `scores` of what the two disagree on, the rest is what both said.
+
+    Raises NotAllowedNowError when it is not disputed (any more), ValueError when a disputed score is missing.
+    """
+    with transaction.atomic():
+        row = _locked(anomaly)
+        first, second = _two(row)
+        agreed = {name: score for name, score in first.scores.items() if second.scores[name] == score}
+        if missing := set(SCORE_COLUMNS) - agreed.keys() - scores.keys():
+            raise ValueError(f"disputed, and not given: {sorted(missing)}")
+        _settle(row)
+        _approve(row, {**scores, **agreed}, user, reason)
+
+
+def take_back(*, anomaly: Anomaly, user: User) -> bool:
+    """Forget the scores that this reviewer gave of an anomaly that is not settled; whether there were any."""
+    with transaction.atomic():
+        _locked(anomaly)
+        return bool(Review.objects.open().filter(anomaly=anomaly, reviewer=user).delete()[0])
+
+
+def undo(*, anomaly: Anomaly, change: Any, user: User, reason: str = "") -> Anomaly:
+    """`review.undo`; when it takes back what settled the anomaly, the reviews of others wait again."""
+    with transaction.atomic():
+        fresh = review.undo(anomaly=anomaly, change=change, user=user, reason=reason)
+        if fresh.status == Anomaly.Status.PENDING:
+            _unsettle(fresh, user)
+    return fresh
+
+
+def _unsettle(anomaly: Anomaly, user: User) -> None:
+    newest = anomaly.reviews.exclude(settled_at=None).order_by("-settled_at").first()
+    if newest is not None:
+        pair = anomaly.reviews.filter(settled_at=newest.settled_at)
+        pair.filter(reviewer=user).delete()
+        pair.exclude(reviewer=user).update(settled_at=None)
+
+
+def agreement() -> dict[str, Agreement]:
+    """By score column, over all anomalies that two reviewers scored."""
+    pairs: dict[tuple[int, object], list[Review]] = {}
+    for given in Review.objects.order_by("anomaly_id", "id"):
+        pairs.setdefault((given.anomaly_id, given.settled_at), []).append(given)
+    both = [(given[0], given[1]) for given in pairs.values() if len(given) >= REVIEWERS]
+    return {
+        column: _agreement([(one.scores[column], other.scores[column]) for one, other in both])
+        for column in SCORE_COLUMNS
+    }
+
+
+def _agreement(pairs: list[tuple[float, float]]) -> Agreement:
+    from training.ml.metrics import weighted_kappa  # noqa: PLC0415  # scikit-learn, for who asks
+
+    return Agreement(
+        pairs=len(pairs), equal=sum(a == b for a, b in pairs), kappa=weighted_kappa(pairs) if pairs else None
+    )
+
+
+def _locked(anomaly: Anomaly) -> Anomaly:
+    row = Anomaly.objects.select_for_update().filter(pk=anomaly.pk).first()
+    if row is None:
+        raise NotAllowedNowError(_("The anomaly is gone."))
+    if row.status != Anomaly.Status.PENDING:
+        raise NotAllowedNowError(
+            _("The anomaly is %(status)s already.") % {"status": row.get_status_display()}
+        )
+    return row
+
+
+def _two(anomaly: Anomaly) -> tuple[Review, Review]:
+    given = list(anomaly.reviews.open())
+    if len(given) < REVIEWERS:
+        raise NotAllowedNowError(_("The anomaly is not disputed."))
+    return given[0], given[1]
+
+
+def _settle(anomaly: Anomaly) -> None:
+    anomaly.reviews.open().update(settled_at=timezone.now())
+
+
+def _approve(anomaly: Anomaly, scores: Mapping[str, float], user: User, reason: str) -> None:
+    review.approve(anomalies=[anomaly], scores=scores, user=user, reason=reason, is_settled=True)
