@@ -21,7 +21,7 @@ class AtLeast(int):
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs alone
-    """Pages of the first MOST rows: to count a million takes longer than to show fifty of them."""
+    """Pages of the first MOST rows: to count a million takes longer than to show a page of them."""
 
     @cached_property
     def count(self) -> int:
@@ -34,7 +34,7 @@ class LongListAdmin(ModelAdmin):
     """A list that opens as quickly with a million rows as with a hundred."""
 
     compressed_fields = False
-    list_per_page = 50
+    list_per_page = 25  # each row costs one or two milliseconds
     paginator = BoundedPaginator
     show_full_result_count = False
 
