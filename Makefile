@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export HOST ?= 127.0.0.1
 export PORT ?= 5000
 
-.PHONY: run test lint suite clean
+.PHONY: run test lint suite e2e clean
 
 run: $(VENV)/.run
 	@$(BIN)/python manage.py bootstrap && exec $(BIN)/honcho start
@@ -21,6 +21,11 @@ lint: $(VENV)/.test
 # On SQLite, or on the database that DATABASE_URL names.
 suite: $(VENV)/.test
 	$(BIN)/pytest -n auto --dist worksteal
+
+# The desk in a real browser: Debian's Chromium, installed when it is missing.
+e2e: $(VENV)/.test
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
+	$(BIN)/pytest e2e -n 0
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

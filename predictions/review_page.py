@@ -1,6 +1,6 @@
 """The review screen: one anomaly at a time, decided by keys. Approve, reject, skip, undo; then the next one.
 
-Every decision is one POST. With a script it answers the next anomaly alone (htmx); without, the whole page.
+Every decision is one POST, which answers the next anomaly alone (htmx), or redirects to the whole page.
 """
 
 from collections.abc import Callable

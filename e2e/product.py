@@ -1,0 +1,117 @@
+"""The product as `make run` starts it, in a directory of its own: sample, first version, web and queue."""
+
+import os
+import secrets
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "Vapeur-42-haute"  # noqa: S105 — of a database that lives as long as the run
+PATIENCE = 120  # seconds until something must have happened
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    url: str
+    environment: dict[str, str]
+
+    def manage(self, *arguments: str) -> str:
+        """What a command of manage.py says. Raises CalledProcessError."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def shell(self, code: str) -> str:
+        """What the code prints, with every model imported."""
+        return self.manage("shell", "--verbosity=0", "--command", code).strip()
+
+
+@contextmanager
+def running(scratch: Path) -> Iterator[Product]:
+    """Prepared, trained once, web and queue up until the end."""
+    port = _free_port()
+    environment = os.environ | {
+        "DATABASE_URL": f"sqlite:///{scratch}/db.sqlite3",
+        "MEDIA_ROOT": str(scratch / "media"),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "DEBUG": "1",
+        "SECRET_KEY": secrets.token_hex(32),
+        "ARTIFACT_SIGNING_KEYS": secrets.token_hex(32),
+        "ADMIN_USERNAME": "owner",
+        "ADMIN_PASSWORD": PASSWORD,
+        "LOG_LEVEL": "WARNING",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    product = Product(url=f"http://127.0.0.1:{port}", environment=environment)
+    product.manage("bootstrap")
+    with _processes(environment, scratch, "web", "worker"):
+        _wait_for(product.url)
+        yield product
+
+
+@contextmanager
+def beside(product: Product, scratch: Path, **environment: str) -> Iterator[Product]:
+    """One more web process on the same database, with other settings."""
+    port = _free_port()
+    other = product.environment | environment | {"PORT": str(port), "WEB_WORKERS": "1"}
+    with _processes(other, scratch, "web"):
+        _wait_for(f"http://127.0.0.1:{port}")
+        yield Product(url=f"http://127.0.0.1:{port}", environment=other)
+
+
+@contextmanager
+def _processes(environment: dict[str, str], scratch: Path, *names: str) -> Iterator[None]:
+    """Those of the Procfile, each the leader of a group, ended together."""
+    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    started = []
+    try:
+        for name in names:
+            command = shlex.split(commands[name])
+            with (scratch / f"{name}-{environment['PORT']}.log").open("w") as log:
+                started.append(
+                    subprocess.Popen(
+                        command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+                    )
+                )
+        yield
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGINT)
+        for process in started:
+            process.wait(30)
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(f"{url}/health", timeout=5).json()["status"] == "healthy":
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError(f"{url} is not healthy")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
