@@ -1,5 +1,6 @@
 """Settings from the environment: a value that makes no sense stops the start, with its name."""
 
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -8,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -38,6 +40,14 @@ def env_int(name: str, *, default: int, minimum: int = 0) -> int:
     if number < minimum:
         raise ImproperlyConfigured(f"{name} must be at least {minimum}, got {number}")
     return number
+
+
+def env_networks(name: str) -> list[Network]:
+    """Networks in CIDR notation, comma-separated; an address alone is a network of one."""
+    try:
+        return [ipaddress.ip_network(part) for part in env_list(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be networks such as 10.1.0.0/16: {error}") from error
 
 
 def env_choice(name: str, *, choices: tuple[str, ...], default: str) -> str:

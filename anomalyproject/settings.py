@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_secret, env_str
+from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_networks, env_secret, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -197,6 +197,25 @@ Q_CLUSTER = {
     "time_zone": "UTC",
     "label": _("Queue"),
 }
+
+# --- Notices -----------------------------------------------------------------------------------
+
+PUBLIC_URL = env_str("PUBLIC_URL").rstrip("/")  # what links in notices begin with; none without it
+# Webhooks reach the Internet by TLS; these networks too, and there without TLS if need be.
+WEBHOOK_ALLOWED_NETWORKS = env_networks("WEBHOOK_ALLOWED_NETWORKS")
+NOTICE_TIMEOUT = env_int("NOTICE_TIMEOUT", default=10, minimum=1)  # seconds, one attempt
+KEEP_DELIVERIES = env_int("KEEP_DELIVERIES", default=90, minimum=1)  # days
+
+EMAIL_HOST = env_str("EMAIL_HOST")  # without it e-mails wait, and the delivery log says why
+EMAIL_PORT = env_int("EMAIL_PORT", default=587, minimum=1)
+EMAIL_HOST_USER = env_str("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env_str("EMAIL_HOST_PASSWORD")
+EMAIL_USE_SSL = env_bool("EMAIL_USE_SSL", default=False)
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", default=not EMAIL_USE_SSL)
+if EMAIL_USE_SSL and EMAIL_USE_TLS:
+    raise ImproperlyConfigured("EMAIL_USE_SSL and EMAIL_USE_TLS exclude each other")
+EMAIL_TIMEOUT = NOTICE_TIMEOUT
+DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "anomalies@localhost")
 
 # --- People ------------------------------------------------------------------------------------
 

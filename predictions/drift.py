@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from predictions.models import Prediction
-from training import frames
+from training import frames, notices
 from training.ml.backtest import backtest as backtest_of
 from training.ml.drift import drift_report
 from training.ml.progress import OnProgress
@@ -41,14 +42,17 @@ def report_drift(
         learned=_learned(frame, version) if version else None,
         learned_by=_name(version.pk) if version else "",
     )
-    return QualityReport.objects.create(
-        kind=QualityReport.Kind.DRIFT,
-        record_count=int(frame["reviewed_at"].notna().sum()),
-        seconds=round(monotonic() - started, 3),
-        content={"model_version": version and version.pk, **report.as_json()},
-        created_at=created_at,
-        created_by=user,
-    )
+    with transaction.atomic():
+        stored = QualityReport.objects.create(
+            kind=QualityReport.Kind.DRIFT,
+            record_count=int(frame["reviewed_at"].notna().sum()),
+            seconds=round(monotonic() - started, 3),
+            content={"model_version": version and version.pk, **report.as_json()},
+            created_at=created_at,
+            created_by=user,
+        )
+        notices.drift_reported(report=stored)
+    return stored
 
 
 def _name(version: int) -> str:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import factory
 from django.contrib.auth.models import Permission, User
 
-from training.models import Anomaly, Backup, ModelVersion, TrainingSession
+from training.models import Anomaly, Backup, MailSubscription, ModelVersion, TrainingSession, Webhook
+from training.models.notices import CHOOSABLE
 from training.records import ScoredReport
 
 
@@ -78,6 +79,28 @@ class BackupFactory(factory.django.DjangoModelFactory[Backup]):
     created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
     kind = Backup.Kind.MANUAL
     record_count = 1
+
+
+class WebhookFactory(factory.django.DjangoModelFactory[Webhook]):
+    """Of all events."""
+
+    class Meta:
+        model = Webhook
+
+    name = factory.Sequence(lambda n: f"hook {n}")
+    url = "https://hook.example/"
+    events = [event.value for event in CHOOSABLE]
+
+
+class MailSubscriptionFactory(factory.django.DjangoModelFactory[MailSubscription]):
+    """Of all events."""
+
+    class Meta:
+        model = MailSubscription
+
+    user = factory.SubFactory(UserFactory, email="ines@plant.example")
+    language = "en"
+    events = [event.value for event in CHOOSABLE]
 
 
 def report(n: int = 1, **changes: object) -> ScoredReport:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes", "launcher"},
     {"models", "criticality"},
-    {"rules", "datafiles", "frames", "artifacts", "sample"},
+    {"rules", "datafiles", "frames", "artifacts", "sample", "posting"},
     {
         "records",
         "validation",
@@ -24,8 +24,10 @@ LAYERS = [
         "sessions",
         "importing",
         "label_quality",
+        "notices",
+        "deliveries",
     },
-    {"runner", "supervisor", "schedules"},
+    {"runner", "supervisor", "schedules", "sender"},
     {"tasks"},
     {"admin", "api", "management", "checks", "apps"},
 ]

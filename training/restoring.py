@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from training import artifacts, backups, records, versions
+from training import artifacts, backups, notices, records, versions
 from training.errors import BackupError, SessionActiveError, UnservableVersionError
 from training.ml.errors import TamperedArtifactError
 from training.ml.manifest import Manifest
@@ -114,6 +114,13 @@ def restore_backup(
             versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
             if version:
                 version.refresh_from_db()
+            notices.backup_restored(
+                backup=backup,
+                safety_backup=safety_backup,
+                version=version,
+                records={"to_pending": reopened, "recreated": counts.created, "changed": counts.updated},
+                user=user,
+            )
     return RestoreResult(
         backup=backup,
         safety_backup=safety_backup,

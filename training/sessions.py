@@ -19,6 +19,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from training import notices
 from training.errors import (
     LeaseLostError,
     NotAllowedNowError,
@@ -306,7 +307,14 @@ def _begin(found: TrainingSessionQuerySet) -> bool:
 
 
 def _end(found: TrainingSessionQuerySet, status: TrainingSession.Status, **changes: Any) -> bool:
-    return found.update(status=status, finished_at=timezone.now(), **changes) == 1
+    """Bring it to its end, with the notice of that in the same transaction; False when it is not found."""
+    with transaction.atomic():
+        session = found.select_for_update().first()
+        if session is None or not found.update(status=status, finished_at=timezone.now(), **changes):
+            return False
+        session.refresh_from_db()
+        notices.session_ended(session=session)
+    return True
 
 
 def _held(session_id: int, attempt: int) -> TrainingSessionQuerySet:

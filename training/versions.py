@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from training import artifacts
+from training import artifacts, notices
 from training.errors import NotAllowedNowError, UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion
@@ -26,12 +26,15 @@ def set_active(*, version: ModelVersion | None, reason: Activation.Reason, user:
     with transaction.atomic():
         # All rows in one order: two activations at once wait for each other instead of colliding.
         list(ModelVersion.objects.select_for_update().order_by("pk").values_list("pk"))
+        before = ModelVersion.objects.active()
         ModelVersion.objects.filter(is_active=True).update(is_active=False)
         if version is not None:
             moved = ModelVersion.objects.filter(pk=version.pk, pruned_at=None).update(is_active=True)
             if not moved:
                 raise NotAllowedNowError(f"The files of {version} were removed.")
-        Activation.objects.create(version=version, reason=reason, activated_by=user)
+        activation = Activation.objects.create(version=version, reason=reason, activated_by=user)
+        if version is not None:
+            notices.version_activated(activation=activation, before=before)
 
 
 def activate_version(

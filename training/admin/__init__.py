@@ -1,11 +1,22 @@
 """The admin: each page parses, calls the same function as the API, and says what happened."""
 
-from training.admin import anomalies, backups, label_findings, people, queue, schedule, sessions, versions
+from training.admin import (
+    anomalies,
+    backups,
+    label_findings,
+    notices,
+    people,
+    queue,
+    schedule,
+    sessions,
+    versions,
+)
 
 __all__ = [
     "anomalies",
     "backups",
     "label_findings",
+    "notices",
     "people",
     "queue",
     "schedule",

@@ -71,6 +71,19 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
             (_("Failed logins"), "lock", "axes_accessattempt_changelist", "axes.view_accessattempt"),
         ],
     ),
+    (
+        _("Notices"),
+        [
+            (_("Webhooks"), "webhook", "training_webhook_changelist", "training.view_webhook"),
+            (
+                _("E-mail notices"),
+                "mail",
+                "training_mailsubscription_changelist",
+                "training.view_mailsubscription",
+            ),
+            (_("Deliveries"), "outbox", "training_delivery_changelist", "training.view_delivery"),
+        ],
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from training.models.anomaly import Anomaly
 from training.models.backup import Backup
+from training.models.notices import Delivery, Event, MailSubscription, Webhook
 from training.models.quality import LabelFinding, QualityReport
 from training.models.review import Review, ReviewLease, disputed
 from training.models.session import TrainingSession
@@ -11,11 +12,15 @@ __all__ = [
     "Activation",
     "Anomaly",
     "Backup",
+    "Delivery",
+    "Event",
     "LabelFinding",
+    "MailSubscription",
     "ModelVersion",
     "QualityReport",
     "Review",
     "ReviewLease",
     "TrainingSession",
+    "Webhook",
     "disputed",
 ]

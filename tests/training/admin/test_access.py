@@ -30,7 +30,14 @@ from training.schedules import ensure_schedule
 pytestmark = pytest.mark.django_db
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
-ADD = {"auth_user", "auth_group", "authtoken_tokenproxy", "training_anomaly"}
+ADD = {
+    "auth_user",
+    "auth_group",
+    "authtoken_tokenproxy",
+    "training_anomaly",
+    "training_mailsubscription",
+    "training_webhook",
+}
 OURS: dict[type[Model], str] = {
     Anomaly: "training.view_anomaly",
     TrainingSession: "training.view_trainingsession",
@@ -94,9 +101,12 @@ def test_every_model_of_ours_and_of_the_queue_has_its_page() -> None:
         "training.Activation",
         "training.Anomaly",
         "training.Backup",
+        "training.Delivery",
         "training.LabelFinding",
+        "training.MailSubscription",
         "training.ModelVersion",
         "training.TrainingSession",
+        "training.Webhook",
     ]
     assert all(isinstance(admin.site._registry[model], ModelAdmin) for model in MODELS)
 

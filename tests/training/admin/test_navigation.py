@@ -31,6 +31,9 @@ def test_a_superuser_sees_every_place() -> None:
         "Groups",
         "API tokens",
         "Failed logins",
+        "Webhooks",
+        "E-mail notices",
+        "Deliveries",
     ]
 
 

@@ -37,6 +37,7 @@ from training.processes import (
     stop_requests,
     tie_forks_to_their_parents,
 )
+from training.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -109,15 +110,15 @@ def load_ahead(**_: object) -> None:
 
 
 def watch(grace: float) -> None:
-    """Keep a cluster running, and the sessions' rows true, until SIGTERM or SIGINT."""
-    deaths = 0
+    """Keep a cluster running, the sessions' rows true and the notices sent, until SIGTERM or SIGINT."""
+    deaths, sender = 0, Sender()
     with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
         while not stop.is_set():
             started = time.monotonic()
             ask_database(prepare, otherwise=None)
             cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
             try:
-                guard(cluster, stop)
+                guard(cluster, stop, sender)
                 if stop.is_set():
                     stop_gently(cluster, grace)
             finally:
@@ -126,6 +127,7 @@ def watch(grace: float) -> None:
             deaths = 1 if time.monotonic() - started > STEADY else deaths + 1
             pause(BACK_OFF[min(deaths, len(BACK_OFF)) - 1], stop)
     ask_database(sessions.recover_sessions, otherwise=0)
+    sender.stop()
 
 
 def prepare() -> None:
@@ -135,7 +137,7 @@ def prepare() -> None:
         sessions.ring(session.pk)
 
 
-def guard(cluster: "subprocess.Popen[bytes]", stop: StopRequest) -> None:
+def guard(cluster: "subprocess.Popen[bytes]", stop: StopRequest, sender: Sender) -> None:
     """Return when the cluster ended, or is deaf, or somebody asked to stop.
 
     A fresh one has half as long again as POST /train waits before it counts as deaf.
@@ -147,6 +149,7 @@ def guard(cluster: "subprocess.Popen[bytes]", stop: StopRequest) -> None:
         if now - looked < LOOK:
             continue
         looked = now
+        sender.keep()
         unheard = ask_database(somebody_waits_unheard, otherwise=False)
         if unheard and now - started > time_to_start:
             logger.error("A training session waits and the queue does not take it: it starts afresh")
