@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes", "launcher"},
     {"models", "criticality"},
-    {"rules", "datafiles", "frames", "artifacts", "sample", "posting"},
+    {"rules", "datafiles", "frames", "artifacts", "sample", "posting", "roles"},
     {
         "records",
         "validation",

@@ -118,7 +118,7 @@ class BackupAdmin(ReadOnlyAdmin):
     def verify_selected(self, request: HttpRequest, queryset: "QuerySet[Backup]") -> None:
         for backup in queryset:
             with refusals_as_messages(request):
-                messages.success(request, _verify(backup))
+                messages.success(request, self._verify(request, backup))
 
     @action(description=gettext_lazy("Verify"), permissions=["backup"], icon="verified")
     def verify(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -131,7 +131,14 @@ class BackupAdmin(ReadOnlyAdmin):
                 button=_("Verify"),
             )
 
-        return confirmed(request, admin=self, ask=ask, act=lambda: _verify(backup), then=_page_of(backup))
+        return confirmed(
+            request, admin=self, ask=ask, act=lambda: self._verify(request, backup), then=_page_of(backup)
+        )
+
+    def _verify(self, request: HttpRequest, backup: Backup) -> str:
+        backups.verify_backup(backup=backup)
+        self.log_change(request, backup, _("Verify"))
+        return _("%(backup)s is sound.") % {"backup": backup}
 
     # --- Restore -------------------------------------------------------------------------------
 
@@ -176,7 +183,10 @@ class BackupAdmin(ReadOnlyAdmin):
     )
     def prune(self, request: HttpRequest) -> HttpResponse:
         def act() -> str:
-            count = len(backups.prune_backups())
+            names = backups.prune_backups()
+            for backup in Backup.objects.filter(name__in=names):
+                self.log_change(request, backup, _("Remove"))
+            count = len(names)
             removed = ngettext(
                 "The files of %(count)d backup are removed.",
                 "The files of %(count)d backups are removed.",
@@ -189,11 +199,6 @@ class BackupAdmin(ReadOnlyAdmin):
 
 def _page_of(backup: Backup) -> str:
     return reverse("admin:training_backup_change", args=[backup.pk])
-
-
-def _verify(backup: Backup) -> str:
-    backups.verify_backup(backup=backup)
-    return _("%(backup)s is sound.") % {"backup": backup}
 
 
 def _before_restore(backup: Backup) -> Confirmation:

@@ -11,7 +11,6 @@ from training.models import Anomaly
 
 # title, icon, name of the admin page, permission to see it
 Place = tuple[Promise, str, str, str]
-SUPERUSER = "superuser"  # a permission that nobody can be given: superusers have all
 GROUPS: list[tuple[Promise | None, list[Place]]] = [
     (
         None,
@@ -67,7 +66,7 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
         [
             (_("Users"), "person", "auth_user_changelist", "auth.view_user"),
             (_("Groups"), "group", "auth_group_changelist", "auth.view_group"),
-            (_("API tokens"), "key", "authtoken_tokenproxy_changelist", SUPERUSER),
+            (_("API tokens"), "key", "authtoken_tokenproxy_changelist", "authtoken.view_tokenproxy"),
             (_("Failed logins"), "lock", "axes_accessattempt_changelist", "axes.view_accessattempt"),
         ],
     ),

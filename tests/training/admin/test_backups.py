@@ -1,4 +1,5 @@
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -52,6 +53,8 @@ def test_verify_reads_one_back(backup: Backup) -> None:
     assert (said(response), response["Location"]) == ([f"{backup} is sound."], page(backup))
     backup.refresh_from_db()
     assert backup.verified_at is not None
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.get_change_message()) == (user_of(client), "Verify")
 
 
 def test_verify_tells_the_sound_from_the_damaged(backup: Backup) -> None:
@@ -150,6 +153,8 @@ def test_pruning_names_what_goes_and_takes_only_that(backup: Backup, settings: S
     newest.refresh_from_db()
     assert backup.pruned_at is not None
     assert newest.pruned_at is None
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_repr) == (user_of(client), str(backup))
 
 
 def test_pruning_with_nothing_to_remove_offers_no_button(backup: Backup) -> None:

@@ -1,0 +1,36 @@
+"""The four roles as the migration makes them, for tests: another test may have emptied the database."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.db import connection
+
+import training.migrations
+from tests.factories import UserFactory
+
+ROLES = ("viewer", "reviewer", "trainer", "administrator")
+
+
+def migration() -> ModuleType:
+    """Whatever its number."""
+    (path,) = Path(training.migrations.__path__[0]).glob("[0-9]*_roles.py")
+    return import_module(f"training.migrations.{path.stem}")
+
+
+def make_roles() -> None:
+    migration().create_roles(apps, connection.schema_editor())
+
+
+def user_as(role: str, **changes: object) -> User:
+    make_roles()
+    user: User = UserFactory.create(**{"is_staff": True, "email": f"{role}@plant.example", **changes})
+    user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def permissions_of(role: str) -> set[str]:
+    rows = Group.objects.get(name=role).permissions.values_list("content_type__app_label", "codename")
+    return {f"{label}.{codename}" for label, codename in rows}
