@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0005_score_orders'),
+        ('training', '0006_reviews'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -22,6 +22,7 @@ REVIEWER = VIEWER | {
     "training.review_anomaly",
 }
 TRAINER = VIEWER | {
+    "training.adjudicate_anomaly",
     "training.train_models",
     "training.cancel_trainingsession",
     "training.activate_modelversion",
@@ -62,7 +63,7 @@ def create_roles(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("training", "0006_notices"),
+        ("training", "0007_notices"),
         ("predictions", "0004_created_order"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("authtoken", "0004_alter_tokenproxy_options"),
