@@ -38,6 +38,13 @@ class NotAllowedNowError(TrainingError):
     """The row's state does not allow the action (already reviewed, already ended, active version)."""
 
 
+class ChangedSinceError(NotAllowedNowError):
+    """A later change stands in the way of the undo."""
+
+    def __init__(self) -> None:
+        super().__init__("The status or a score has changed since: undo that change first.")
+
+
 class UnservableVersionError(TrainingError):
     """The version cannot be loaded; the one that serves keeps serving."""
 

@@ -1,20 +1,21 @@
-"""What a reviewer does with anomalies: approve, reject, reopen, correct. Every change is kept."""
+"""What a reviewer does with anomalies: approve, reject, reopen, correct, undo. Every change is kept."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from simple_history.utils import bulk_update_with_history
 
-from training.errors import NotAllowedNowError
+from training.errors import ChangedSinceError, NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
 MAX_REASON = 1_000  # characters that a reviewer may give as the reason
-CHANGED = ["status", "reviewed_by", "reviewed_at", "updated_at", *SCORE_COLUMNS]
+REVIEWED = ("status", *SCORE_COLUMNS)  # what a review decides
+CHANGED = [*REVIEWED, "reviewed_by", "reviewed_at", "updated_at"]
 
 
 def approve(
@@ -66,30 +67,43 @@ def correct(*, anomaly: Anomaly, scores: Mapping[str, float], user: User | None,
     return anomaly
 
 
-def undo(*, anomaly: Anomaly, change: Any, user: User, reason: str = "") -> Anomaly:
-    """Take back `change`, a row of the history: scores and status as they were before it; the fresh row.
+def undo(*, anomaly: Anomaly, change: Any, user: User | None, reason: str = "") -> Anomaly:
+    """Put status and scores back to what they were before `change`, a row of the anomaly's history.
 
-    The undoing is a change of its own. Raises NotAllowedNowError when something was changed later, or when
-    there is nothing before.
+    The undo is itself a change: it is kept, and can be undone. Raises NotAllowedNowError when `change`
+    decided nothing, ChangedSinceError when status or scores have changed since.
     """
-    before = change.prev_record
 
     def put_back(row: Anomaly) -> bool:
-        if before is None:
-            raise NotAllowedNowError(_("That is how the anomaly came: there is nothing to go back to."))
-        if row.history.order_by("-history_id").values_list("pk", flat=True)[0] != change.pk:
-            raise NotAllowedNowError(_("The anomaly was changed later: undo that first."))
-        changed = _set_scores(row, {column: getattr(before, column) for column in SCORE_COLUMNS})
-        if row.status == before.status and not changed:
-            raise NotAllowedNowError(_("Neither scores nor status were changed then."))
-        _set_status(row, Anomaly.Status(before.status), user)
-        if row.status == Anomaly.Status.PENDING:  # as if nobody had reviewed it
-            row.reviewed_by_id, row.reviewed_at = before.reviewed_by_id, before.reviewed_at
-        return True
+        before = before_change(row, change)
+        for column in SCORE_COLUMNS:
+            setattr(row, column, before[column])
+        return _set_status(row, Anomaly.Status(before["status"]), user)
 
-    _change_all([anomaly], put_back, user=user, reason=reason)
+    if not _change_all([anomaly], put_back, user=user, reason=reason or "Undo"):
+        raise NotAllowedNowError("The anomaly is gone.")
     anomaly.refresh_from_db()
     return anomaly
+
+
+def decisions(anomaly: Anomaly) -> Iterator[tuple[Any, Any]]:
+    """The rows of the history that changed status or scores, newest first, each with the row before it."""
+    rows = Anomaly.history.filter(id=anomaly.pk).order_by("-history_id")
+    return ((newer, older) for newer, older in pairwise(rows) if _decision(newer) != _decision(older))
+
+
+def before_change(anomaly: Anomaly, change: Any) -> dict[str, Any]:
+    """Status and scores before the change, which must be the newest decision. Raises NotAllowedNowError."""
+    for place, (newer, older) in enumerate(decisions(anomaly)):
+        if newer.history_id == change.history_id:
+            if place or _decision(anomaly) != _decision(newer):
+                raise ChangedSinceError
+            return _decision(older)
+    raise NotAllowedNowError("That change decided nothing about this anomaly: there is nothing to undo.")
+
+
+def _decision(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in REVIEWED}
 
 
 def _move(anomalies: Iterable[Anomaly], status: Anomaly.Status, *, user: User | None, reason: str) -> int:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -77,3 +79,82 @@ def test_the_number_of_queries_does_not_grow(user: User, count: int) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert review.approve(anomalies=Anomaly.objects.all(), user=user) == count
     assert len(queries) == 6  # SAVEPOINT, SELECT, UPDATE within its savepoint, history, RELEASE
+
+
+# --- Undo --------------------------------------------------------------------------------------
+
+
+def newest(anomaly: Anomaly) -> Any:
+    return Anomaly.history.filter(id=anomaly.pk).latest("history_id")
+
+
+def state(anomaly: Anomaly) -> tuple[str, float | None]:
+    anomaly.refresh_from_db()
+    return anomaly.status, anomaly.availability_score
+
+
+def test_undo_puts_status_and_scores_back_and_is_kept(user: User) -> None:
+    anomaly = AnomalyFactory.create()
+    review.approve(anomalies=[anomaly], scores=SCORES, user=None, reason="clear")
+    fresh = review.undo(anomaly=anomaly, change=newest(anomaly), user=user, reason="wrong row")
+    assert (fresh.status, fresh.is_scored, fresh.criticality, fresh.reviewed_by) == (
+        "pending",
+        False,
+        None,
+        user,
+    )
+    entry = newest(anomaly)
+    assert (entry.status, entry.history_user, entry.history_change_reason) == ("pending", user, "wrong row")
+    assert anomaly.history.count() == 3
+
+
+def test_an_undo_can_be_undone(user: User) -> None:
+    anomaly = ApprovedFactory.create()
+    review.correct(anomaly=anomaly, scores={"availability_score": 4}, user=user)
+    review.undo(anomaly=anomaly, change=newest(anomaly), user=user)
+    assert state(anomaly) == ("approved", 2.0)
+    assert newest(anomaly).history_change_reason == "Undo"
+    review.undo(anomaly=anomaly, change=newest(anomaly), user=user)
+    assert state(anomaly) == ("approved", 4.0)
+
+
+def test_what_changed_since_keeps_an_earlier_change_from_being_undone(user: User) -> None:
+    anomaly = ApprovedFactory.create()
+    review.correct(anomaly=anomaly, scores={"availability_score": 4}, user=user)
+    corrected = newest(anomaly)
+    review.reject(anomalies=[anomaly], user=user)
+    with pytest.raises(NotAllowedNowError, match="has changed since"):
+        review.undo(anomaly=anomaly, change=corrected, user=user)
+    assert state(anomaly) == ("rejected", 4.0)
+    review.undo(anomaly=anomaly, change=newest(anomaly), user=user)
+    assert state(anomaly) == ("approved", 4.0)
+
+
+def test_a_change_past_the_history_is_seen(user: User) -> None:
+    anomaly = ApprovedFactory.create()
+    review.reject(anomalies=[anomaly], user=user)
+    Anomaly.objects.filter(pk=anomaly.pk).update(availability_score=5)
+    with pytest.raises(NotAllowedNowError, match="has changed since"):
+        review.undo(anomaly=anomaly, change=newest(anomaly), user=user)
+
+
+def test_a_new_text_since_is_no_decision(user: User) -> None:
+    anomaly = ApprovedFactory.create()
+    review.reject(anomalies=[anomaly], user=user)
+    rejected = newest(anomaly)
+    anomaly.refresh_from_db()
+    anomaly.description = "fuite huile"
+    anomaly.save()
+    with pytest.raises(NotAllowedNowError, match="nothing to undo"):
+        review.undo(anomaly=anomaly, change=newest(anomaly), user=user)
+    fresh = review.undo(anomaly=anomaly, change=rejected, user=user)
+    assert (fresh.status, fresh.description) == ("approved", "fuite huile")
+
+
+def test_the_first_row_and_anothers_row_are_nothing_to_undo(user: User) -> None:
+    anomaly, other = ApprovedFactory.create_batch(2)
+    review.reject(anomalies=[other], user=user)
+    for change in (newest(anomaly), newest(other)):
+        with pytest.raises(NotAllowedNowError, match="nothing to undo"):
+            review.undo(anomaly=anomaly, change=change, user=user)
+    assert [state(anomaly), state(other)] == [("approved", 2.0), ("rejected", 2.0)]

@@ -3,21 +3,20 @@
 Every change of a score or status goes through `training.review`, so history, reviewer and time are right.
 """
 
-from typing import Any, NoReturn
+from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from import_export.admin import ExportMixin
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
@@ -27,10 +26,10 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from training import review
 from training.admin import bands, labels
 from training.admin.base import person, refusals_as_messages
+from training.admin.bulk import BulkReviewAdmin
 from training.admin.export import FORMATS, AnomalyResource
 from training.admin.filters import BandFilter, SectionFilter
-from training.admin.history import ChangesInWords
-from training.admin.long_lists import LongListAdmin
+from training.admin.history import UndoableHistoryAdmin
 from training.double_review import Outcome, give_scores
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
@@ -90,7 +89,7 @@ class ReviewForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
 
 
 @admin.register(Anomaly)
-class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, LongListAdmin):
+class AnomalyAdmin(ExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
     resource_classes = [AnomalyResource]
     formats = FORMATS
     export_form_class = ExportForm
@@ -113,14 +112,8 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, LongListAdmin):
     )
     list_filter_submit = True
     search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
-    actions = ("approve_selected", "reject_selected", "reopen_selected")
-    object_history_list_template = "admin/training/anomaly_history.html"
-    history_list_per_page = 25
 
     # --- Who may what --------------------------------------------------------------------------
-
-    def has_review_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return request.user.has_perm("training.review_anomaly")
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.has_review_permission(request)
@@ -128,15 +121,6 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, LongListAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody: a report that is wrong is rejected, and its history stays."""
         return False
-
-    def get_historical_record_context_helper(
-        self, request: HttpRequest, historical_record: Any
-    ) -> ChangesInWords:
-        return ChangesInWords(self.model, historical_record)
-
-    def history_form_view(self, request: HttpRequest, *args: object, **kwargs: object) -> NoReturn:
-        """simple_history's way to write an old state back past the review: closed."""
-        raise Http404
 
     # --- The list ------------------------------------------------------------------------------
 
@@ -163,38 +147,6 @@ class AnomalyAdmin(ExportMixin, SimpleHistoryAdmin, LongListAdmin):
     @display(description=gettext_lazy("status"), ordering="status")
     def status_badge(self, anomaly: Anomaly) -> SafeString:
         return labels.badge(anomaly.get_status_display(), STATUS_COLOURS[anomaly.status])
-
-    @admin.action(description=gettext_lazy("Approve the selected anomalies"), permissions=["review"])
-    def approve_selected(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> None:
-        selected = list(queryset)
-        changed = review.approve(anomalies=selected, user=person(request))
-        done = ngettext("%(count)d anomaly approved.", "%(count)d anomalies approved.", changed)
-        left = sum(not anomaly.is_scored for anomaly in selected)
-        if changed or not left:
-            messages.success(request, done % {"count": changed})
-        if left:
-            missing = ngettext(
-                "%(count)d was left: a score is missing. Open it and give its scores.",
-                "%(count)d were left: scores are missing. Open them and give their scores.",
-                left,
-            )
-            messages.warning(request, missing % {"count": left})
-
-    @admin.action(description=gettext_lazy("Reject the selected anomalies"), permissions=["review"])
-    def reject_selected(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> None:
-        changed = review.reject(anomalies=queryset, user=person(request))
-        done = ngettext("%(count)d anomaly rejected.", "%(count)d anomalies rejected.", changed)
-        messages.success(request, done % {"count": changed})
-
-    @admin.action(description=gettext_lazy("Reopen the selected anomalies"), permissions=["review"])
-    def reopen_selected(self, request: HttpRequest, queryset: "QuerySet[Anomaly]") -> None:
-        changed = review.reopen(anomalies=queryset, user=person(request))
-        done = ngettext(
-            "%(count)d anomaly is back in the review queue.",
-            "%(count)d anomalies are back in the review queue.",
-            changed,
-        )
-        messages.success(request, done % {"count": changed})
 
     # --- One anomaly ---------------------------------------------------------------------------
 

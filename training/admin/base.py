@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
@@ -14,9 +15,17 @@ from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from training.admin.long_lists import LongListAdmin
-from training.errors import NothingApprovedError, SessionActiveError, TrainingError
+from training.errors import (
+    ChangedSinceError,
+    NotAllowedNowError,
+    NothingApprovedError,
+    SessionActiveError,
+    TrainingError,
+)
+from training.review import MAX_REASON
 
 Text = str | Promise
 
@@ -24,6 +33,7 @@ Text = str | Promise
 REFUSALS: dict[type[TrainingError], Text] = {
     SessionActiveError: _("A training session is queued or running. Wait for its end, or cancel it."),
     NothingApprovedError: _("There is no approved anomaly to train on. Approve some first."),
+    ChangedSinceError: _("The status or a score has changed since: undo that change first."),
 }
 
 
@@ -61,6 +71,27 @@ class Confirmation:
     way_back: Text = ""
     is_possible: bool = True
     is_destructive: bool = False
+    form: forms.Form | None = None  # what is asked beside yes or no; sent along with it
+
+
+class ReasonForm(forms.Form):
+    """Why: kept with the change."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        required=False,
+        max_length=MAX_REASON,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Kept in the history, beside what changes."),
+    )
+
+
+def reason_given(request: HttpRequest) -> str:
+    """What was typed into the ReasonForm of a confirmation. Raises NotAllowedNowError when it is too long."""
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        raise NotAllowedNowError(f"A reason may have {MAX_REASON:,} characters. Nothing was changed.")
+    return str(form.cleaned_data["reason"])
 
 
 def person(request: HttpRequest) -> User:
@@ -94,13 +125,13 @@ def confirmed(
     """
     with refusals_as_messages(request):
         if request.method != "POST":
-            return _confirmation_page(request, admin, ask(), then)
+            return confirmation_page(request, admin, ask(), then)
         messages.success(request, act())
         then = done() if done else then
     return HttpResponseRedirect(then)
 
 
-def _confirmation_page(
+def confirmation_page(
     request: HttpRequest, admin: ModelAdmin, confirmation: Confirmation, cancel_url: str
 ) -> TemplateResponse:
     context: dict[str, Any] = {

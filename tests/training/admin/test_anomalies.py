@@ -1,5 +1,4 @@
 import re
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -21,10 +20,6 @@ def page(anomaly: Anomaly, name: str = "change") -> str:
     return reverse(f"admin:training_anomaly_{name}", args=[anomaly.pk])
 
 
-def act(client: Client, action: str, *anomalies: Anomaly) -> Any:
-    return client.post(LIST, {"action": action, "_selected_action": [a.pk for a in anomalies]})
-
-
 def last_change(anomaly: Anomaly) -> tuple[str, str | None, object]:
     newest = Anomaly.history.filter(id=anomaly.pk).latest()
     return newest.status, newest.history_change_reason, newest.history_user
@@ -33,49 +28,6 @@ def last_change(anomaly: Anomaly) -> tuple[str, str | None, object]:
 @pytest.fixture
 def reviewer() -> Client:
     return staff(*REVIEW)
-
-
-# --- The list's actions ------------------------------------------------------------------------
-
-
-def test_approve_says_how_many_and_what_was_left(reviewer: Client) -> None:
-    scored = AnomalyFactory.create(availability_score=1, fiability_score=2, process_safety_score=3)
-    unscored = AnomalyFactory.create()
-    response = act(reviewer, "approve_selected", scored, unscored)
-    assert said(response) == [
-        "1 anomaly approved.",
-        "1 was left: a score is missing. Open it and give its scores.",
-    ]
-    scored.refresh_from_db()
-    unscored.refresh_from_db()
-    assert (scored.status, scored.reviewed_by, unscored.status) == (
-        Status.APPROVED,
-        user_of(reviewer),
-        Status.PENDING,
-    )
-    assert last_change(scored) == ("approved", "", user_of(reviewer))
-
-
-def test_reject_says_how_many(reviewer: Client) -> None:
-    rejected = ApprovedFactory.create_batch(2)
-    assert said(act(reviewer, "reject_selected", *rejected)) == ["2 anomalies rejected."]
-    assert set(Anomaly.objects.values_list("status", flat=True)) == {Status.REJECTED}
-
-
-def test_reopen_says_how_many_and_keeps_the_scores(reviewer: Client) -> None:
-    anomaly = ApprovedFactory.create()
-    assert said(act(reviewer, "reopen_selected", anomaly)) == ["1 anomaly is back in the review queue."]
-    anomaly.refresh_from_db()
-    assert (anomaly.status, anomaly.availability_score) == (Status.PENDING, 2.0)
-
-
-@pytest.mark.parametrize("action", ["approve_selected", "reject_selected", "reopen_selected"])
-def test_who_may_only_look_has_no_actions(action: str) -> None:
-    before = Status.REJECTED if action == "reopen_selected" else Status.PENDING
-    anomaly = ApprovedFactory.create(status=before)
-    assert said(act(staff("training.view_anomaly"), action, anomaly)) == []
-    anomaly.refresh_from_db()
-    assert anomaly.status == before
 
 
 # --- The form ----------------------------------------------------------------------------------
@@ -233,31 +185,6 @@ def test_the_form_says_which_end_is_serious(
 
 
 # --- Reading -----------------------------------------------------------------------------------
-
-
-def test_the_history_shows_old_and_new_who_and_why(reviewer: Client) -> None:
-    anomaly = AnomalyFactory.create()
-    reviewer.post(page(anomaly), SCORES | {"reason": "seen on site", "_approve": ""})
-    response = reviewer.get(page(anomaly, "history"))
-    changes = response.context["page_obj"][0].history_delta_changes
-    assert {change["field"]: (change["old"], change["new"]) for change in changes} == {
-        "Availability": ("–", "2.0"),
-        "Fiability": ("–", "1.5"),
-        "Process safety": ("–", "5.0"),
-        "Status": ("pending", "approved"),
-    }
-    html = response.content.decode()
-    assert "seen on site" in html
-    assert user_of(reviewer).username in html
-
-
-def test_an_old_state_is_not_written_back_past_the_review(reviewer: Client) -> None:
-    anomaly = ApprovedFactory.create()
-    state = Anomaly.history.filter(id=anomaly.pk).latest()
-    url = reverse("admin:training_anomaly_simple_history", args=[anomaly.pk, state.pk])
-    assert (reviewer.get(url).status_code, reviewer.post(url, SCORES).status_code) == (404, 404)
-    anomaly.refresh_from_db()
-    assert anomaly.fiability_score == 1.0
 
 
 @pytest.mark.parametrize(
