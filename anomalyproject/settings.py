@@ -172,6 +172,9 @@ KEEP_BACKUPS = env_int("KEEP_BACKUPS", default=20, minimum=1)
 TRAINING_BATCH_LIMIT = 1_000  # records, the guide's
 PREDICTION_BATCH_LIMIT = 6_000  # anomalies, the older service's
 REQUEST_BODY_LIMIT = 32 * 1024 * 1024  # bytes
+IMPORT_LIMIT = (
+    env_int("IMPORT_LIMIT_MIB", default=64, minimum=1) * 1024 * 1024
+)  # bytes, the files of one import
 
 TRAINING_TIMEOUT = env_int("TRAINING_TIMEOUT", default=3600, minimum=1)  # seconds, one attempt
 TRAINING_WAIT = env_int("TRAINING_WAIT", default=300)  # seconds that POST /train waits

@@ -23,6 +23,7 @@ LAYERS = [
         "restoring",
         "sessions",
         "importing",
+        "file_imports",
         "label_quality",
         "notices",
         "deliveries",

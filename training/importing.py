@@ -9,7 +9,7 @@ from simple_history.utils import bulk_create_with_history
 from training.datafiles import FileRecords
 from training.errors import NotAllowedNowError
 from training.models import Anomaly
-from training.records import RecordCounts, ScoredReport, reports_from_frame, store_records
+from training.records import RecordCounts, ScoredReport, count_records, reports_from_frame, store_records
 from training.sample import sample_frame, unscored_sample_frame
 
 
@@ -22,23 +22,22 @@ def import_records(
     dry_run: bool = False,
     track: Callable[[Iterator[ScoredReport]], Iterator[ScoredReport]] = iter,
 ) -> RecordCounts:
-    """Store the good rows in one transaction; with `dry_run`, count what would change and change nothing.
+    """Store the good rows in one transaction; with `dry_run`, count what would change and write nothing.
 
     What the files have no column for is left as it is stored. Raises DataFileError, having stored
     nothing, when a file was changed since it was checked. `track` passes the reports on and may
     tell somebody how far it is.
     """
+    if dry_run:
+        return count_records(reports=track(_reports(records)), status=status)
     with transaction.atomic():
-        counts = store_records(
+        return store_records(
             reports=track(_reports(records)),
             user=user,
             source=Anomaly.Source.IMPORT,
             status=status,
             reason=reason,
         )
-        if dry_run:
-            transaction.set_rollback(True)
-    return counts
 
 
 def load_sample(*, user: User | None = None) -> tuple[int, int]:

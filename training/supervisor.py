@@ -15,7 +15,7 @@ from enum import Enum
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from training import artifacts, backups, sessions, versions
+from training import artifacts, backups, file_imports, sessions, versions
 from training.errors import LeaseLostError, TrainingError
 from training.launcher import Child, Launcher
 from training.processes import STOPPED_BY_SIGNAL, StopRequest, stop_requests
@@ -139,6 +139,7 @@ def _tidy() -> None:
     """Retention, after the session has ended: what fails here is no failure of the training."""
     try:
         removed = [*versions.prune_versions(), *backups.prune_backups(), *artifacts.sweep()]
+        file_imports.sweep_imports()
     except (OSError, TrainingError, DatabaseError):
         logger.exception("Old versions and backups could not be removed")
     else:

@@ -3,6 +3,7 @@
 from training.admin import (
     anomalies,
     backups,
+    imports,
     label_findings,
     notices,
     people,
@@ -15,6 +16,7 @@ from training.admin import (
 __all__ = [
     "anomalies",
     "backups",
+    "imports",
     "label_findings",
     "notices",
     "people",

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -20,7 +21,7 @@ from import_export.admin import ExportMixin
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from training import review
@@ -30,6 +31,7 @@ from training.admin.bulk import BulkReviewAdmin
 from training.admin.export import FORMATS, AnomalyResource
 from training.admin.filters import BandFilter, SectionFilter
 from training.admin.history import UndoableHistoryAdmin
+from training.admin.imports import may_import
 from training.double_review import Outcome, give_scores
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
@@ -111,6 +113,7 @@ class AnomalyAdmin(ExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
         ("detected_at", RangeDateFilter),
     )
     list_filter_submit = True
+    actions_list = ("import_files",)
     search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
 
     # --- Who may what --------------------------------------------------------------------------
@@ -147,6 +150,13 @@ class AnomalyAdmin(ExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
     @display(description=gettext_lazy("status"), ordering="status")
     def status_badge(self, anomaly: Anomaly) -> SafeString:
         return labels.badge(anomaly.get_status_display(), STATUS_COLOURS[anomaly.status])
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return may_import(request)
+
+    @action(description=gettext_lazy("Import"), permissions=["import"], icon="upload", url_path="import")
+    def import_files(self, request: HttpRequest) -> HttpResponseRedirect:
+        return HttpResponseRedirect(reverse("admin:training_fileimport_add"))
 
     # --- One anomaly ---------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
                 "predictions_prediction_changelist",
                 "predictions.view_prediction",
             ),
+            (_("Imports"), "upload_file", "training_fileimport_changelist", "training.view_anomaly"),
             (_("Doubtful labels"), "rule", "training_labelfinding_changelist", "training.view_anomaly"),
         ],
     ),

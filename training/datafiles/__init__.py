@@ -1,8 +1,8 @@
 """Anomalies in files: the customer's three CSVs, or one CSV or Excel file with all three scores."""
 
-from training.datafiles.cells import CUSTOMER_FILES
+from training.datafiles.cells import CUSTOMER_FILES, neutralise
 from training.datafiles.reading import FileRecords, RowProblem, read_customer_directory, read_files
-from training.datafiles.tables import DataFileError
+from training.datafiles.tables import DataFileError, read_titles, unpack_workbook
 from training.datafiles.writing import write_customer_files
 
 __all__ = [
@@ -10,7 +10,10 @@ __all__ = [
     "DataFileError",
     "FileRecords",
     "RowProblem",
+    "neutralise",
     "read_customer_directory",
     "read_files",
+    "read_titles",
+    "unpack_workbook",
     "write_customer_files",
 ]

@@ -46,6 +46,7 @@ class FileRecords:
     rows_kept: int
     unstated: tuple[str, ...]
     left_out: "set[int]"  # positions
+    reasons: dict[int, str]  # of the refused rows, by position
     stamps: list[tuple[int, int]]
 
     @property
@@ -66,6 +67,15 @@ class FileRecords:
             yield _parse(source.cells.drop(index=list(self.left_out.intersection(source.cells.index))))
         if _stamps(self.paths) != self.stamps:
             raise DataFileError("A file was changed while it was read: try again.")
+
+    def refused(self) -> Iterator[pd.DataFrame]:
+        """The refused rows as the files have them, piece by piece, each with its `line` and its `reason`."""
+        for source in _read_sources(self.paths):
+            positions = source.cells.index.intersection(sorted(self.reasons))
+            if len(positions):
+                reasons = [self.reasons[position] for position in positions]
+                lines = source.first.lines.loc[positions]
+                yield source.cells.loc[positions].assign(line=lines, reason=reasons)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +121,9 @@ def read_files(paths: Sequence[Path]) -> FileRecords:
     return FileRecords(
         paths=tuple(paths),
         problems=[problem for _, row in sorted(problems.items()) for problem in row],
+        reasons={
+            position: "; ".join(problem.message for problem in row) for position, row in problems.items()
+        },
         duplicates=[problem for _, problem in sorted(duplicates.items())],
         rows_read=rows_read,
         rows_kept=rows_read - len(problems) - len(duplicates),

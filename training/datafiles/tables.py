@@ -1,6 +1,7 @@
 """One file as a table of texts: which rows, on which lines, under which of our columns."""
 
 import csv
+import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from training.errors import TrainingError
 
 PIECE = 5_000  # rows read at a time: bounds memory
 _ZIP = b"PK\x03\x04"  # how an .xlsx begins
+_RECORD = "\x1e"  # how each row of an unpacked workbook begins: https://www.rfc-editor.org/rfc/rfc7464
 _MAX_HEADER = 65_536  # characters
 _UNDECODABLE = r"[\ud800-\udfff]"
 
@@ -49,8 +51,7 @@ class Table:
 def read_tables(path: Path) -> Iterator[Table]:
     """The file in pieces of PIECE rows, the last one shorter, maybe empty. Raises DataFileError."""
     try:
-        with path.open("rb") as file:
-            rows = _excel_rows(path) if file.read(len(_ZIP)) == _ZIP else _csv_rows(path)
+        rows = _rows(path)
         _, titles = next(rows, (1, []))
         fields = _fields(path, titles)
         filled = ((line, row) for line, row in rows if any(row))
@@ -63,6 +64,55 @@ def read_tables(path: Path) -> Iterator[Table]:
         raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
     except csv.Error as error:
         raise DataFileError(f"{path} is not a readable CSV file: {error}.") from error
+
+
+def read_titles(path: Path) -> list[tuple[str, str | None]]:
+    """The header, each title with the column of ours that it stands for. Raises DataFileError."""
+    try:
+        _, titles = next(_rows(path), (1, []))
+    except OSError as error:
+        raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except csv.Error as error:
+        raise DataFileError(f"{path} is not a readable CSV file: {error}.") from error
+    return [(title, field_of(title)) for title in titles]
+
+
+def unpack_workbook(path: Path, *, limit: int) -> None:
+    """Put the rows of an Excel workbook in its place: read once, since reading takes long. Others stay.
+
+    Raises DataFileError when it is none, or holds more than `limit` bytes once unpacked.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_ZIP)) != _ZIP:
+            return
+    try:
+        with ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except BadZipFile as error:
+        raise DataFileError(f"{path} is not a readable Excel workbook (.xlsx).") from error
+    if size > limit:
+        raise DataFileError(f"{path} is too large once unpacked: save it as CSV UTF-8.")
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(f"{_RECORD}{json.dumps(row)}\n" for _, row in _excel_rows(path))
+    part.replace(path)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    with path.open("rb") as file:
+        start = file.read(len(_ZIP))
+    if start == _ZIP:
+        return _excel_rows(path)
+    return _unpacked_rows(path) if start[:1] == _RECORD.encode() else _csv_rows(path)
+
+
+def _unpacked_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        try:
+            for line, record in enumerate(file, start=1):
+                yield line, [str(cell) for cell in json.loads(record.removeprefix(_RECORD))]
+        except (ValueError, TypeError) as error:
+            raise DataFileError(f"{path} is not a readable CSV file: line {line}.") from error
 
 
 def _table(

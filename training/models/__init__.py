@@ -2,6 +2,7 @@
 
 from training.models.anomaly import Anomaly
 from training.models.backup import Backup
+from training.models.file_import import FileImport
 from training.models.notices import Delivery, Event, MailSubscription, Webhook
 from training.models.quality import LabelFinding, QualityReport
 from training.models.review import Review, ReviewLease, disputed
@@ -14,6 +15,7 @@ __all__ = [
     "Backup",
     "Delivery",
     "Event",
+    "FileImport",
     "LabelFinding",
     "MailSubscription",
     "ModelVersion",

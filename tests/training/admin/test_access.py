@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
+from django.core.files.base import ContentFile
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -23,8 +24,17 @@ from tests.factories import (
     VersionFactory,
 )
 from tests.training.admin.people import client_of, staff, superuser
+from training.file_imports import receive_files
 from training.label_quality import report_label_quality
-from training.models import Activation, Anomaly, Backup, LabelFinding, ModelVersion, TrainingSession
+from training.models import (
+    Activation,
+    Anomaly,
+    Backup,
+    FileImport,
+    LabelFinding,
+    ModelVersion,
+    TrainingSession,
+)
 from training.schedules import ensure_schedule
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +45,7 @@ ADD = {
     "auth_group",
     "authtoken_tokenproxy",
     "training_anomaly",
+    "training_fileimport",
     "training_mailsubscription",
     "training_webhook",
 }
@@ -44,6 +55,7 @@ OURS: dict[type[Model], str] = {
     ModelVersion: "training.view_modelversion",
     Activation: "training.view_activation",
     Backup: "training.view_backup",
+    FileImport: "training.view_anomaly",
     LabelFinding: "training.view_anomaly",
     Prediction: "predictions.view_prediction",
 }
@@ -65,6 +77,10 @@ def rows() -> dict[type[Model], Any]:
     user: User = UserFactory.create()
     Token.objects.create(user=user)
     async_task("training.tasks.run_session", 1)
+    upload = ContentFile(
+        b"description,equipment_name,equipment_id,availability_score,fiability_score,process_safety_score\n"
+    )
+    received = receive_files(files=[upload], status=Anomaly.Status.APPROVED, user=user)
     return {
         Anomaly: anomaly.pk,
         ModelVersion: version.pk,
@@ -80,6 +96,7 @@ def rows() -> dict[type[Model], Any]:
             distributions={},
             confidence=0.5,
         ).pk,
+        FileImport: received.pk,
         LabelFinding: LabelFinding.objects.earliest("rank").pk,
         User: user.pk,
         Group: Group.objects.create(name="reviewers").pk,
@@ -102,6 +119,7 @@ def test_every_model_of_ours_and_of_the_queue_has_its_page() -> None:
         "training.Anomaly",
         "training.Backup",
         "training.Delivery",
+        "training.FileImport",
         "training.LabelFinding",
         "training.MailSubscription",
         "training.ModelVersion",

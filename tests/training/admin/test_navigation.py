@@ -18,6 +18,7 @@ def test_a_superuser_sees_every_place() -> None:
         "Start",
         "Anomalies",
         "Predictions",
+        "Imports",
         "Doubtful labels",
         "Training sessions",
         "Model versions",
