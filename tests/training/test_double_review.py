@@ -156,7 +156,7 @@ def test_undo_puts_back_scores_and_status_and_is_a_change_itself(marie: User) ->
     assert (anomaly.status, anomaly.scores) == ("pending", dict.fromkeys(SCORE_COLUMNS))
     newest = anomaly.history.latest("history_id")
     assert (newest.history_user, newest.history_change_reason) == (marie, "wrong key")
-    with pytest.raises(NotAllowedNowError, match="changed later"):
+    with pytest.raises(NotAllowedNowError, match="changed since"):
         review.undo(anomaly=anomaly, change=change, user=marie)
     review.undo(anomaly=anomaly, change=newest, user=marie)
     anomaly.refresh_from_db()
@@ -165,7 +165,7 @@ def test_undo_puts_back_scores_and_status_and_is_a_change_itself(marie: User) ->
 
 def test_how_it_came_cannot_be_undone(marie: User) -> None:
     anomaly = AnomalyFactory.create()
-    with pytest.raises(NotAllowedNowError, match="nothing to go back to"):
+    with pytest.raises(NotAllowedNowError, match="nothing to undo"):
         review.undo(anomaly=anomaly, change=anomaly.history.get(), user=marie)
 
 

@@ -38,6 +38,7 @@ EXPECTED = {
         "training.add_backup",
         "training.cancel_trainingsession",
         "training.restore_backup",
+        "training.adjudicate_anomaly",
         "training.train_models",
     },
 }

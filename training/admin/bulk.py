@@ -25,6 +25,7 @@ from training.models import Anomaly
 
 Rows = QuerySet[Anomaly]
 Kind = tuple[str, bool]  # status, and whether it has all three scores
+FOR_TWO = "for_two"
 CONFIRMED, NEWEST = "_confirmed", "_newest"
 APPROVED, REJECTED, PENDING = Anomaly.Status.APPROVED, Anomaly.Status.REJECTED, Anomaly.Status.PENDING
 
@@ -95,10 +96,10 @@ class BulkReviewAdmin(LongListAdmin):
         """The page that asks; once it is confirmed, act and say what was done."""
         back = request.get_full_path()
         if CONFIRMED not in request.POST:
-            rows = queryset.order_by("-pk").values_list("pk", "status", "criticality")
+            rows = queryset.order_by("-pk").values_list("pk", "anomaly_id", "status", "criticality")
             found = list(rows)
             form = BulkForm(request, newest=found[0][0] if found else 0)
-            kinds = Counter((status, total is not None) for _pk, status, total in found)
+            kinds = Counter((_kind(name, status), total is not None) for _pk, name, status, total in found)
             return confirmation_page(request, self, ask(kinds, form), back)
         with refusals_as_messages(request):
             newest = request.POST.get(NEWEST, "")
@@ -107,10 +108,18 @@ class BulkReviewAdmin(LongListAdmin):
         return HttpResponseRedirect(back)
 
 
+def _kind(anomaly_id: str, status: str) -> str:
+    """The status; for two of those that wait, that two people score it."""
+    return FOR_TWO if status == PENDING and Anomaly(anomaly_id=anomaly_id).needs_two else status
+
+
 def _before_approving(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
     approved = _sum(kinds, status=APPROVED)
-    unscored = sum(count for (status, scored), count in kinds.items() if not scored and status != APPROVED)
-    changing = kinds.total() - approved - unscored
+    for_two = _sum(kinds, status=FOR_TWO)
+    unscored = sum(
+        count for (status, scored), count in kinds.items() if not scored and status not in {APPROVED, FOR_TWO}
+    )
+    changing = kinds.total() - approved - for_two - unscored
     becomes = ngettext(
         "%(count)d anomaly is approved: models learn from it.",
         "%(count)d anomalies are approved: models learn from them.",
@@ -121,6 +130,11 @@ def _before_approving(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
         "%(count)d are left: scores are missing. Open them and give their scores.",
         unscored,
     )
+    double = ngettext(
+        "%(count)d is left: two people score it, one at a time, in the review.",
+        "%(count)d are left: two people score them, one at a time, in the review.",
+        for_two,
+    )
     settled = ngettext(
         "%(count)d is left: it is approved already.",
         "%(count)d are left: they are approved already.",
@@ -128,7 +142,7 @@ def _before_approving(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
     )
     return Confirmation(
         title=_("Approve the selected anomalies?"),
-        changes=_in_words((changing, becomes), (unscored, missing), (approved, settled)),
+        changes=_in_words((changing, becomes), (unscored, missing), (for_two, double), (approved, settled)),
         way_back=_("Each can be undone on its page of changes."),
         button=_("Approve"),
         is_possible=changing > 0,
@@ -166,7 +180,7 @@ def _before_rejecting(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
 
 
 def _before_reopening(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
-    pending = _sum(kinds, status=PENDING)
+    pending = _sum(kinds, status=PENDING) + _sum(kinds, status=FOR_TWO)
     changing = kinds.total() - pending
     becomes = ngettext(
         "%(count)d anomaly goes back to the review queue. Its scores stay.",

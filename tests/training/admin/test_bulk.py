@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from tests.factories import AnomalyFactory, ApprovedFactory
 from tests.training.admin.confirming import confirm, sentences
@@ -134,3 +135,14 @@ def test_who_may_only_look_has_no_actions(action: str) -> None:
     assert said(staff("training.view_anomaly").post(LIST, data)) == []
     anomaly.refresh_from_db()
     assert anomaly.status == before
+
+
+def test_what_two_people_score_is_left(reviewer: Client, settings: Settings) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    waiting = AnomalyFactory.create(**SCORES)
+    page = ask(reviewer, "approve_selected", waiting)
+    assert sentences(page) == ["1 is left: two people score it, one at a time, in the review."]
+    assert sentences(ask(reviewer, "reopen_selected", waiting)) == [
+        "1 is left: it is in the review queue already."
+    ]
+    assert statuses() == ["pending"]

@@ -16,6 +16,8 @@ def places(*permissions: str, **user: bool) -> list[str]:
 def test_a_superuser_sees_every_place() -> None:
     assert places(is_superuser=True) == [
         "Start",
+        "Review",
+        "Adjudication",
         "Anomalies",
         "Predictions",
         "Imports",
@@ -41,6 +43,21 @@ def test_a_superuser_sees_every_place() -> None:
 def test_others_see_where_they_may_go() -> None:
     assert places() == ["Start"]
     assert places("training.view_backup", "auth.view_user") == ["Start", "Backups", "Users"]
+
+
+def test_one_place_is_where_the_user_is() -> None:
+    def here(path: str) -> list[str]:
+        request = RequestFactory().get(path)
+        request.user = UserFactory.create(is_superuser=True)
+        return [
+            str(item["title"]) for group in navigation(request) for item in group["items"] if item["active"]
+        ]
+
+    assert here("/admin/") == ["Start"]
+    assert here("/admin/training/anomaly/") == ["Anomalies"]
+    assert here("/admin/training/anomaly/7/change/") == ["Anomalies"]
+    assert here("/admin/training/anomaly/review/") == ["Review"]
+    assert here("/admin/password_change/") == []
 
 
 def test_the_badge_counts_what_waits() -> None:
