@@ -50,6 +50,10 @@ PAGES = (
     "/admin/auth/group/add/",
     "/admin/authtoken/tokenproxy/",
     "/admin/axes/accessattempt/",
+    "/admin/training/webhook/",
+    "/admin/training/webhook/add/",
+    "/admin/training/mailsubscription/add/",
+    "/admin/training/delivery/",
     "/admin/password_change/",
 )
 WIDTHS, HEIGHT = (1280, 375), 800

@@ -85,7 +85,7 @@ def _attempt(delivery: Delivery) -> bool:
     try:
         if isinstance(listener, Webhook):
             code = _post(delivery, listener)
-            error = "" if HTTPStatus(200) <= code < 300 else f"The answer was {code}."
+            error = "" if 200 <= code < 300 else f"The answer was {code}."
         else:
             _mail(delivery, listener)
     except (PostError, smtplib.SMTPException, OSError, ValueError) as problem:

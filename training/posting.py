@@ -15,6 +15,7 @@ from contextlib import suppress
 from urllib.parse import SplitResult, quote, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from training.errors import TrainingError
 
@@ -35,11 +36,11 @@ def check_url(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise PostError(f"This is no address: {error}.") from error
+        raise PostError(_("This is no address: %(error)s.") % {"error": error}) from error
     if parts.scheme not in SCHEMES or not parts.hostname or port == 0:
-        raise PostError("An address begins with https:// and a host name.")
+        raise PostError(_("An address begins with https:// and a host name."))
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise PostError("An address holds no password and no fragment.")
+        raise PostError(_("An address holds no password and no fragment."))
     with suppress(ValueError):
         _require_allowed(ipaddress.ip_address(parts.hostname), parts)
     return parts
@@ -49,7 +50,7 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], seconds: float) -
     """The status of the answer, whatever it is. Raises PostError; ends soon after `seconds` either way."""
     parts = check_url(url)
     deadline = time.monotonic() + seconds
-    error: Exception = PostError("The name has no address.")
+    error: Exception = PostError(_("The name has no address."))
     for address in _addresses(parts):
         connection = _Connection(parts, address, max(deadline - time.monotonic(), 0.1))
         try:
@@ -66,8 +67,8 @@ def _addresses(parts: SplitResult) -> list[Address]:
     try:
         found = socket.getaddrinfo(parts.hostname, _port_of(parts), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise PostError(f"The name {parts.hostname} is not known.") from error
-    addresses = [ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in found]
+        raise PostError(_("The name %(name)s is not known.") % {"name": parts.hostname}) from error
+    addresses = [ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_rest, sockaddr in found]
     for address in addresses:
         _require_allowed(address, parts)
     return list(dict.fromkeys(addresses))
@@ -78,9 +79,10 @@ def _require_allowed(address: Address, parts: SplitResult) -> None:
     if any(address in network for network in settings.WEBHOOK_ALLOWED_NETWORKS):
         return
     if not _is_public(address):
-        raise PostError(f"{address} is an internal address; WEBHOOK_ALLOWED_NETWORKS does not allow it.")
+        text = _("%(address)s is an internal address; WEBHOOK_ALLOWED_NETWORKS does not allow it.")
+        raise PostError(text % {"address": address})
     if parts.scheme != "https":
-        raise PostError("Outside of WEBHOOK_ALLOWED_NETWORKS an address begins with https://.")
+        raise PostError(_("Outside of WEBHOOK_ALLOWED_NETWORKS an address begins with https://."))
 
 
 def _is_public(address: Address) -> bool:
@@ -104,12 +106,12 @@ def _in_words(error: Exception, seconds: float) -> str:
     if isinstance(error, PostError):
         return str(error)
     if isinstance(error, TimeoutError):
-        return f"No answer within {seconds:g} s."
+        return _("No answer within %(seconds)s s.") % {"seconds": f"{seconds:g}"}
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"The certificate is not valid: {error.verify_message}."
+        return _("The certificate is not valid: %(problem)s.") % {"problem": error.verify_message}
     if isinstance(error, http.client.HTTPException):
-        return "The answer is no HTTP."
-    return f"No connection: {getattr(error, 'strerror', None) or error}."
+        return _("The answer is no HTTP.")
+    return _("No connection: %(problem)s.") % {"problem": getattr(error, "strerror", None) or error}
 
 
 class _Connection(http.client.HTTPConnection):

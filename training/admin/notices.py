@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
@@ -61,6 +63,8 @@ class ListenerAdmin(ModelAdmin):
     """Both kinds: which events, on or off, the last notice, and a test."""
 
     named_in_deliveries: str
+    asked: tuple[str, ...]
+    readonly_fields = ("created_at", "created_by")
     actions_detail: tuple[str, ...] = ("send_test",)
     list_filter = ("is_enabled",)
     compressed_fields = False
@@ -71,6 +75,7 @@ class ListenerAdmin(ModelAdmin):
         newest = Delivery.objects.filter(**{self.named_in_deliveries: OuterRef("pk")}).order_by("-pk")
         told: QuerySet[Any] = rows.annotate(
             last_status=Subquery(newest.values("status")[:1]),
+            last_attempts=Subquery(newest.values("attempts")[:1]),
             last_told=Subquery(newest.values("created_at")[:1]),
         )
         return told
@@ -78,8 +83,8 @@ class ListenerAdmin(ModelAdmin):
     @display(description=gettext_lazy("state"), ordering="is_enabled")
     def state(self, listener: Webhook | MailSubscription) -> SafeString:
         if listener.is_enabled:
-            return labels.badge(_("switched on"), "success")
-        return labels.badge(_("switched off"), "warning")
+            return labels.badge(_("enabled"), "success")
+        return labels.badge(_("disabled"), "warning")
 
     @display(description=gettext_lazy("events"))
     def events_in_words(self, listener: Webhook | MailSubscription) -> str:
@@ -89,7 +94,12 @@ class ListenerAdmin(ModelAdmin):
     def last_notice(self, listener: Any) -> SafeString | str:
         if listener.last_status is None:
             return "–"
-        return format_html("{} {}", status_badge(listener.last_status), labels.age(listener.last_told))
+        return format_html(
+            "{} {}", _badge(listener.last_status, listener.last_attempts), labels.age(listener.last_told)
+        )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
+        return self.asked if obj is None else (*self.asked, self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if not change:
@@ -130,11 +140,14 @@ class ListenerAdmin(ModelAdmin):
 class WebhookAdmin(ListenerAdmin):
     form = WebhookForm
     named_in_deliveries = "webhook"
-    list_display = ("name", "url", "events_in_words", "state", "last_notice")
+    list_display = ("name", "host", "events_in_words", "state", "last_notice")
     search_fields = ("name", "url")
-    fields = ("name", "url", "events", "is_enabled", ("created_at", "created_by"))
-    readonly_fields = ("created_at", "created_by")
+    asked = ("name", "url", "events", "is_enabled")
     actions_detail = ("send_test", "renew_secret")
+
+    @display(description=gettext_lazy("address"), ordering="url")
+    def host(self, webhook: Webhook) -> str:
+        return Truncator(urlsplit(webhook.url).netloc).chars(60)
 
     def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: Any = None) -> HttpResponse:
         _show_secret(request, obj)
@@ -174,8 +187,7 @@ class MailSubscriptionAdmin(ListenerAdmin):
     list_display = ("user", "address", "events_in_words", "state", "last_notice")
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
-    fields = ("user", "language", "events", "is_enabled", ("created_at", "created_by"))
-    readonly_fields = ("created_at", "created_by")
+    asked = ("user", "language", "events", "is_enabled")
 
     @display(description=gettext_lazy("e-mail address"), ordering="user__email")
     def address(self, subscription: MailSubscription) -> str:
@@ -211,6 +223,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     search_fields = ("destination",)
     actions_detail = ("send_again",)
     fields = (
+        "told",
         ("status_badge", "event_in_words", "destination"),
         ("attempts", "answer", "seconds"),
         "error",
@@ -223,9 +236,13 @@ class DeliveryAdmin(ReadOnlyAdmin):
     def event_in_words(self, delivery: Delivery) -> str:
         return delivery.get_event_display()
 
+    @display(description=gettext_lazy("notice"))
+    def told(self, delivery: Delivery) -> str:
+        return notices.sentence(delivery.event, delivery.payload["data"])
+
     @display(description=gettext_lazy("status"), ordering="status")
     def status_badge(self, delivery: Delivery) -> SafeString:
-        return status_badge(delivery.status)
+        return _badge(delivery.status, delivery.attempts)
 
     @display(description=gettext_lazy("answer"))
     def answer(self, delivery: Delivery) -> str:
@@ -281,7 +298,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
         return response
 
 
-def status_badge(status: str) -> SafeString:
+def _badge(status: str, attempts: int) -> SafeString:
+    if status == Delivery.Status.PENDING and attempts:
+        return labels.badge(_("to be tried again"), "warning")
     return labels.badge(str(Delivery.Status(status).label), STATUS_COLOURS[status])
 
 

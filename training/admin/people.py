@@ -134,6 +134,17 @@ class KeyAdmin(TokenAdmin, ModelAdmin):
     def beginning(self, token: TokenProxy) -> str:
         return str(token)
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """One at a time, since its key is to be copied."""
+        buttons = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().changeform_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
+
     def has_change_permission(self, request: HttpRequest, obj: TokenProxy | None = None) -> bool:
         return False
 

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('events', models.JSONField(default=list, verbose_name='events')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='switched on')),
+                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
                 ('language', models.CharField(choices=[('en', 'English'), ('fr', 'Français')], max_length=2, verbose_name='language')),
                 ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
@@ -38,10 +38,10 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('events', models.JSONField(default=list, verbose_name='events')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='switched on')),
+                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
                 ('name', models.CharField(max_length=100, unique=True, verbose_name='name')),
-                ('url', models.CharField(max_length=500, verbose_name='address')),
+                ('url', models.CharField(help_text='https://…, and inside the plant only where WEBHOOK_ALLOWED_NETWORKS allows it.', max_length=500, verbose_name='address')),
                 ('secret', models.CharField(default=training.models.notices.new_secret, editable=False, max_length=100, verbose_name='secret')),
                 ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
             ],

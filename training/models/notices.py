@@ -36,7 +36,7 @@ class Listener(models.Model):
     """Somebody, or something, that is told of chosen events."""
 
     events: "models.JSONField[Any, Any]" = models.JSONField(_("events"), default=list)
-    is_enabled = models.BooleanField(_("switched on"), default=True)
+    is_enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -62,7 +62,11 @@ class Webhook(Listener):
     """An address that gets a signed POST (https://www.standardwebhooks.com)."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)
-    url = models.CharField(_("address"), max_length=500)
+    url = models.CharField(
+        _("address"),
+        max_length=500,
+        help_text=_("https://…, and inside the plant only where WEBHOOK_ALLOWED_NETWORKS allows it."),
+    )
     # In clear, since it signs: whoever reads the database could sign too.
     secret = models.CharField(_("secret"), max_length=100, default=new_secret, editable=False)
 

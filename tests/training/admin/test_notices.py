@@ -56,6 +56,11 @@ class TestWebhooks:
         assert (response.status_code, Webhook.objects.count()) == (200, 0)
         assert error in response.content.decode()
 
+    def test_it_is_refused_in_the_language_of_the_page(self, client: Client) -> None:
+        client.cookies["django_language"] = "fr"
+        response = client.post(ADD, {"name": "GMAO", "url": "https://10.0.0.1/", "events": ALL})
+        assert "10.0.0.1 est une adresse interne" in response.content.decode()
+
     def test_a_change_keeps_secret_and_maker(self, client: Client) -> None:
         webhook = WebhookFactory.create(created_by=UserFactory.create())
         data = {"name": "other", "url": webhook.url, "events": ALL[:1]}
