@@ -34,14 +34,18 @@ Status = Delivery.Status
 # Seconds from one attempt to the next; after the last of them it is given up: a day and a half in all.
 BACK_OFF = (10, 60, 300, 1_800, 7_200, 21_600, 86_400)
 CLAIM_SPARE = 60  # seconds beyond the timeout until an attempt counts as died: names may resolve slowly
-AT_ONCE = 20  # deliveries that one round takes
+AT_ONCE = 20  # deliveries to one listener that a round takes
 USER_AGENT = "anomaly-training-pipeline"
 
 
 def send_due() -> int:
-    """Send what is due, the longest due first; how many attempts were made."""
-    due = Delivery.objects.due().select_related("webhook", "subscription__user")[:AT_ONCE]
-    return sum(_attempt(delivery) for delivery in due)
+    """Send what is due, the longest due first; how many were tried.
+
+    A listener whose first fails is left for this round: the others wait for it once, however much it has
+    to get.
+    """
+    listeners = Delivery.objects.due().order_by().values("webhook", "subscription").distinct()
+    return sum(_send_to(**listener) for listener in listeners)
 
 
 def send_again(*, delivery: Delivery) -> None:
@@ -72,8 +76,18 @@ def signed_headers(*, secret: str, message_id: str, timestamp: int, body: bytes)
 # --- One attempt -------------------------------------------------------------------------------
 
 
+def _send_to(*, webhook: int | None, subscription: int | None) -> int:
+    due = Delivery.objects.due().filter(webhook=webhook, subscription=subscription)
+    tried = 0
+    for delivery in due.select_related("webhook", "subscription__user")[:AT_ONCE]:
+        tried += 1
+        if not _attempt(delivery):
+            break
+    return tried
+
+
 def _attempt(delivery: Delivery) -> bool:
-    """Claim it and send it; False when another sender was faster."""
+    """Claim it and send it; False when it did not get through, or another sender was faster."""
     if delivery.attempts >= _most_attempts(delivery):
         return _end(delivery, Status.FAILED, error="The sender died during the last attempt.")
     listener = delivery.listener
@@ -105,14 +119,17 @@ def _claim(delivery: Delivery) -> bool:
 
 
 def _settle(delivery: Delivery, error: str, **facts: Any) -> bool:
+    """Write down what became of it; whether it got through."""
     if not error:
         return _end(delivery, Status.DELIVERED, error="", **facts)
     logger.warning("Notice %s, attempt %d: %s", delivery, delivery.attempts, error)
     is_last = delivery.attempts >= _most_attempts(delivery)
     if is_last or facts["response_code"] == HTTPStatus.GONE:
-        return _end(delivery, Status.FAILED, error=error, **facts)
+        _end(delivery, Status.FAILED, error=error, **facts)
+        return False
     following = timezone.now() + timedelta(seconds=BACK_OFF[delivery.attempts - 1])
-    return _held(delivery).update(next_attempt_at=following, error=error, **facts) == 1
+    _held(delivery).update(next_attempt_at=following, error=error, **facts)
+    return False
 
 
 def _end(delivery: Delivery, status: Delivery.Status, **facts: Any) -> bool:
@@ -152,7 +169,7 @@ def _mail(delivery: Delivery, subscription: MailSubscription) -> None:
         raise ValueError("There is no mail server: set EMAIL_HOST.")
     with translation.override(subscription.language):
         text = sentence(delivery.event, delivery.payload["data"])
-        subject = " ".join(f"{_('Equipment anomalies')}: {text}".split())[:200]
+        subject = " ".join(f"{_('Equipment anomalies')} – {text}".split())[:200]
         paragraphs = [text, *_details(delivery.payload["data"]), delivery.payload.get("url", "")]
     body = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
     headers = {"Message-ID": f"<{delivery.message_id.hex}.{subscription.pk}@{_domain()}>"}

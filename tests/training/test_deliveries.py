@@ -224,13 +224,27 @@ class TestSenders:
         assert later.attempts == 0
 
     @pytest.mark.parametrize("count", [1, 3])
-    def test_looking_costs_one_query_and_sending_two_more_each(
+    def test_looking_costs_one_query_a_listener_one_and_sending_two_each(
         self, hook: Webhook, count: int, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
+        with django_assert_num_queries(1):
+            assert send_due() == 0
         for _ in range(count):
             tell()
-        with django_assert_num_queries(1 + 2 * count):
+        with django_assert_num_queries(2 + 2 * count):
             assert send_due() == count
+
+    def test_who_fails_is_left_for_this_round_and_keeps_nobody_waiting(
+        self, hook: Webhook, listening: Receiver
+    ) -> None:
+        with receiver() as failing:
+            failing.status = 500
+            WebhookFactory.create(url=failing.url())
+            for _ in range(3):
+                tell()
+            assert send_due() == 1 + 3
+            assert (len(failing.received), len(listening.received)) == (1, 3)
+            assert send_due() == 1  # its second
 
 
 class TestMail:
@@ -249,7 +263,7 @@ class TestMail:
         assert isinstance(message, EmailMessage)
         assert message.to == ["ines@plant.example"]
         text = "La centrale a dérivé par rapport à ce que le modèle a appris : réentraînez-le."
-        assert message.subject == f"Anomalies d'équipement: {text}"
+        assert message.subject == f"Anomalies d'équipement – {text}"
         assert message.body == f"{text}\n\nNew word: SAFETY.\n\nhttps://plant.example/admin/"
         delivery.refresh_from_db()
         assert (delivery.status, delivery.response_code) == (Status.DELIVERED, None)

@@ -93,7 +93,11 @@ class TestEscalation:
     def test_a_superuser_is_out_of_reach(self) -> None:
         owner = UserFactory.create(is_superuser=True)
         client = client_of(user_as("administrator"))
-        assert client.get(self.page(owner)).status_code == 200  # to read
+        owner.set_password("vapeur-42-haute")
+        owner.save(update_fields=["password"])
+        response = client.get(self.page(owner))
+        assert response.status_code == 200  # to read
+        assert owner.password not in response.content.decode()
         assert client.post(self.page(owner), self.data(owner)).status_code == 403
         password = reverse("admin:auth_user_password_change", args=[owner.pk])
         assert client.get(password).status_code == 403
