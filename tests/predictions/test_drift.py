@@ -8,12 +8,12 @@ from pytest_django import DjangoAssertNumQueries
 
 from predictions.drift import report_drift
 from predictions.models import Prediction
-from tests.factories import AnomalyFactory, ApprovedFactory, UserFactory, VersionFactory
+from tests.factories import AnomalyFactory, ApprovedFactory, UserFactory, VersionFactory, WebhookFactory
 from training import review
 from training.ml.metrics import target_metrics
 from training.ml.records import SCORE_COLUMNS, TARGETS
 from training.ml.scorer import Suggestion
-from training.models import Anomaly, ModelVersion, QualityReport
+from training.models import Anomaly, Delivery, ModelVersion, QualityReport
 
 pytestmark = pytest.mark.django_db
 
@@ -119,6 +119,25 @@ def test_once_they_are_reviewed_it_says_retrain() -> None:
     content = report_drift().content
     assert (content["model_version"], content["verdict"]) == (version.pk, "retrain")
     assert content["since_version"]["reviewed"] == 40
+
+
+def test_an_alarm_is_told_once() -> None:
+    known_world()
+    WebhookFactory.create()
+    version = active_version()
+    reported(40, start=datetime(2026, 2, 1, tzinfo=UTC), word="URGENT", factory=AnomalyFactory)
+    report = report_drift()
+    report_drift()  # which finds the same
+    told = Delivery.objects.get()
+    assert told.event == "drift.alert"
+    finding = report.content["since_version"]["findings"][0]
+    assert told.payload["data"] == {
+        "report": report.pk,
+        "verdict": "look",
+        "version": version.pk,
+        "findings": [{name: finding[name] for name in ("kind", "verdict", "sentence")}],
+        "user": None,
+    }
 
 
 def test_what_the_version_learned_is_not_news() -> None:

@@ -11,12 +11,12 @@ from django.contrib.auth.models import User
 from django.db import connections
 from pytest_django import Settings
 
-from tests.factories import ApprovedFactory, SessionFactory, UserFactory, report
+from tests.factories import ApprovedFactory, SessionFactory, UserFactory, WebhookFactory, report
 from tests.trained import approved_records, identical, predictions, trained_version
 from tests.training.backups.state import training_set, whole_state
 from training import artifacts, backups, frames, restoring, sessions, versions
 from training.errors import BackupError, SessionActiveError
-from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+from training.models import Activation, Anomaly, Backup, Delivery, ModelVersion, TrainingSession
 from training.records import reports_from_frame
 from training.restoring import RestorePreview
 
@@ -154,6 +154,20 @@ def test_the_activation_is_logged(backup: Backup, version: ModelVersion, second:
     assert list(ModelVersion.objects.filter(is_active=True)) == [version]
 
 
+def test_it_is_told(backup: Backup, version: ModelVersion, second: ModelVersion) -> None:
+    WebhookFactory.create()
+    result = restoring.restore_backup(backup=backup, user=UserFactory.create(username="ines"))
+    activated, restored = Delivery.objects.order_by("pk")
+    assert (activated.event, restored.event) == ("version.activated", "backup.restored")
+    assert restored.payload["data"] == {
+        "backup": backup.name,
+        "safety_backup": result.safety_backup.name,
+        "version": version.pk,
+        "records": {"to_pending": 2, "recreated": 1, "changed": 6},
+        "user": "ines",
+    }
+
+
 def test_a_backup_from_before_the_first_model_leaves_none_active() -> None:
     approved_records()
     backup = backups.create_backup(kind=MANUAL)
@@ -253,8 +267,10 @@ def test_files_that_are_removed_meanwhile_stop_the_restore(
         real()
 
     monkeypatch.setattr(restoring, "_shut_out_writers", pruned_meanwhile)
+    WebhookFactory.create()
     with pytest.raises(BackupError, match=r"^The files of version_1 were removed meanwhile"):
         restoring.restore_backup(backup=backup)
+    assert not Delivery.objects.exists()  # what did not happen is not told
 
 
 def test_a_backup_whose_model_was_damaged_activates_it_once_it_verifies_again(
