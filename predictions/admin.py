@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from predictions.disagreement import DisagreementFilter
 from predictions.models import Prediction
 from predictions.review_page import review_page
 from predictions.services import suggest_for_page
@@ -155,7 +156,11 @@ class SuggestedAnomalyAdmin(AnomalyAdmin):
     """The anomalies' admin, with the suggestions: training knows nothing of predictions."""
 
     list_display = (*AnomalyAdmin.list_display[:-1], "suggested_badge", AnomalyAdmin.list_display[-1])
-    list_filter = tuple(SuggestedBandFilter if f is BandFilter else f for f in AnomalyAdmin.list_filter)
+    list_filter = (
+        *(SuggestedBandFilter if f is BandFilter else f for f in AnomalyAdmin.list_filter[:-2]),
+        DisagreementFilter,
+        *AnomalyAdmin.list_filter[-2:],
+    )
 
     def get_urls(self) -> list[URLPattern]:
         """With the review screen and adjudication: `admin:review`, `admin:adjudication`."""

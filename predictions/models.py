@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
+from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, ModelVersion
 
 
@@ -47,6 +48,10 @@ class Prediction(models.Model):
             models.Index(fields=["needs_attention", "created_at", "id"], name="prediction_needs_attention"),
             models.Index(fields=["confidence", "-id"], name="prediction_confidence"),
             models.Index(fields=["model_version", "-priority", "-id"], name="prediction_version_priority"),
+            # All that is compared with the reviewed scores, without reading the rows.
+            models.Index(
+                fields=["model_version", "-anomaly", *SCORE_COLUMNS], name="prediction_version_scores"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

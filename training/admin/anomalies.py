@@ -11,7 +11,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -28,8 +28,9 @@ from training import review
 from training.admin import bands, labels
 from training.admin.base import person, refusals_as_messages
 from training.admin.bulk import BulkReviewAdmin
+from training.admin.equipment import EquipmentFilter, equipment_view
 from training.admin.export import FORMATS, AnomalyResource
-from training.admin.filters import BandFilter, SectionFilter
+from training.admin.filters import BandFilter, DoubtFilter, SectionFilter
 from training.admin.history import UndoableHistoryAdmin
 from training.admin.imports import may_import
 from training.double_review import Outcome, give_scores
@@ -108,13 +109,19 @@ class AnomalyAdmin(ExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
     list_filter: tuple[Any, ...] = (
         ("status", ChoicesCheckboxFilter),
         BandFilter,
-        ("source", ChoicesCheckboxFilter),
+        EquipmentFilter,
         ("section", SectionFilter),
+        DoubtFilter,
+        ("source", ChoicesCheckboxFilter),
         ("detected_at", RangeDateFilter),
     )
     list_filter_submit = True
     actions_list = ("import_files",)
     search_fields = ("anomaly_id", "description", "equipment_id", "equipment_name", "system")
+
+    def get_urls(self) -> list[URLPattern]:
+        equipment = self.admin_site.admin_view(equipment_view)
+        return [path("equipment/", equipment, name="training_anomaly_equipment"), *super().get_urls()]
 
     # --- Who may what --------------------------------------------------------------------------
 

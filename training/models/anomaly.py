@@ -47,6 +47,21 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
             )
             return [section for (section,) in cursor.fetchall()]
 
+    def equipment(self, *, most: int) -> list[tuple[str, str]]:
+        """Id and a name of each piece of equipment, the first `most` by id: a look at the index for each."""
+        connection = connections[self.db]
+        table = connection.ops.quote_name(self.model._meta.db_table)  # noqa: SLF001  # Django documents _meta
+        with connection.cursor() as cursor:
+            cursor.execute(  # the table's name is all that is put in
+                f"WITH RECURSIVE found (id) AS (SELECT MIN(equipment_id) FROM {table} UNION ALL "  # noqa: S608
+                f"SELECT (SELECT MIN(equipment_id) FROM {table} AS next WHERE next.equipment_id > found.id) "
+                "FROM found WHERE found.id IS NOT NULL) SELECT id, (SELECT equipment_name "
+                f"FROM {table} AS one WHERE one.equipment_id = found.id LIMIT 1) "
+                "FROM found WHERE id IS NOT NULL LIMIT %s",
+                [most],
+            )
+            return [(equipment_id, name) for equipment_id, name in cursor.fetchall()]
+
     def upsert(self, anomalies: Sequence["Anomaly"], *, update: Sequence[str]) -> None:
         """Insert the rows; where an id is known, give that row the fields in `update`.
 
