@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('predictions', '0005_priority'),
-        ('training', '0006_file_imports'),
+        ('training', '0009_file_imports'),
     ]
 
     operations = [

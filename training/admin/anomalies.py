@@ -17,7 +17,6 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from import_export.admin import ExportMixin
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
@@ -29,7 +28,7 @@ from training.admin import bands, labels
 from training.admin.base import person, refusals_as_messages
 from training.admin.bulk import BulkReviewAdmin
 from training.admin.equipment import EquipmentFilter, equipment_view
-from training.admin.export import FORMATS, AnomalyResource
+from training.admin.export import StreamedExportMixin
 from training.admin.filters import BandFilter, DoubtFilter, SectionFilter
 from training.admin.history import UndoableHistoryAdmin
 from training.admin.imports import may_import
@@ -92,9 +91,7 @@ class ReviewForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
 
 
 @admin.register(Anomaly)
-class AnomalyAdmin(ExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
-    resource_classes = [AnomalyResource]
-    formats = FORMATS
+class AnomalyAdmin(StreamedExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
     export_form_class = ExportForm
 
     list_display: tuple[str, ...] = (
