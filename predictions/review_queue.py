@@ -84,7 +84,11 @@ def _candidates(user: User, wanted: Wanted, skipped: Collection[int]) -> Iterato
     free = waiting_for(user, wanted).filter(~Exists(held)).exclude(pk__in=skipped)
     if wanted.order == Order.PRIORITY:
         # Asked row by row along the index of priorities: `anomaly__in` would collect all that waits first.
-        rows = suggested_now().filter(Exists(free.filter(pk=OuterRef("anomaly_id")))).order_by("-priority", "-pk")
+        rows = (
+            suggested_now()
+            .filter(Exists(free.filter(pk=OuterRef("anomaly_id"))))
+            .order_by("-priority", "-pk")
+        )
         yield from rows.values_list("anomaly_id", flat=True)[:CANDIDATES]
         free = free.filter(~Exists(suggested_now().filter(anomaly=OuterRef("pk"))))
     yield from free.order_by("-pk").values_list("pk", flat=True)[:CANDIDATES]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
@@ -29,6 +28,7 @@ from training.errors import BackupError, TrainingError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
 from training.ml.manifest import Manifest
 from training.models import Backup, ModelVersion, TrainingSession
+from training.policy import current_policy
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +84,12 @@ def verify_backup(*, backup: Backup) -> Backup:
 
 
 def prunable_backups(*, keep: int | None = None) -> list[Backup]:
-    """All but the newest `keep` (KEEP_BACKUPS) and the newest that holds the active version.
+    """All but the newest `keep` (what the training policy says) and the newest that holds the active version.
 
     What is quarantined is neither counted nor removed: a person looks at it first.
     """
     usable = list(Backup.objects.available().filter(verification_error="").select_related("model_version"))
-    kept = usable[: settings.KEEP_BACKUPS if keep is None else keep]
+    kept = usable[: current_policy().backups_kept if keep is None else keep]
     holding = [backup for backup in usable if backup.model_version and backup.model_version.is_active]
     return [backup for backup in usable if backup not in kept and backup not in holding[:1]]
 

@@ -45,6 +45,14 @@ class ChangedSinceError(NotAllowedNowError):
         super().__init__("The status or a score has changed since: undo that change first.")
 
 
+class FrozenError(NotAllowedNowError):
+    """Somebody froze what serves; the text says who, until when and why."""
+
+
+class GateRefusedError(NotAllowedNowError):
+    """The version did not pass the gate: whoever activates it all the same says why."""
+
+
 class UnservableVersionError(TrainingError):
     """The version cannot be loaded; the one that serves keeps serving."""
 

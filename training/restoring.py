@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ logger = logging.getLogger(__name__)
 APPROVED = Anomaly.Status.APPROVED.value
 CHUNK = 1_000  # rows changed by one statement
 
+EXAMPLES = 20  # changes that a preview lists
+
 Report = Callable[[str], object]
+Scores = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,25 @@ class RestorePreview:
     scores_changed: int
     texts_changed: int  # another description, equipment, system, section or time
     records_in_backup: int
+    examples: tuple["RecordChange", ...] = ()  # the first EXAMPLES of those that change
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordChange:
+    """One record before and after the restore; scores are None where the record is not there."""
+
+    class Kind(StrEnum):
+        TO_PENDING = "to_pending"
+        REAPPROVED = "reapproved"
+        RECREATED = "recreated"
+        SCORES = "scores"
+        TEXTS = "texts"
+
+    anomaly_id: str
+    description: str
+    kind: Kind
+    old: Scores | None
+    new: Scores | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +85,32 @@ def preview_restore(*, backup: Backup) -> RestorePreview:
     """What `restore_backup` would change now; changes nothing. Raises BackupError."""
     manifest = artifacts.verify(backup)
     held, present, approved, differences = manifest.facts["record_count"], 0, 0, Counter[str]()
+    known = [np.empty(0, dtype=np.int64)]
+    examples: list[RecordChange] = []
     with tempfile.TemporaryDirectory() as copy:
         backups.copy_records(manifest, Path(copy))
         for frame, stored in _compared(manifest, Path(copy)):
-            present += len(stored) - stored.count(None)
+            known.append(np.array([now[0] for now in stored if now], dtype=np.int64))
+            present += len(known[-1])
             for now, record in zip(stored, records.rows_from_frame(frame), strict=True):
+                different = _differences(now[2:], record) if now else set()
                 if now:
                     approved += now[1] == APPROVED
-                    differences.update(_differences(now[2:], record))
+                    differences.update(different)
+                if len(examples) < EXAMPLES and (change := _change(now, record, different)):
+                    examples.append(change)
+    to_pending = Anomaly.objects.approved().count() - approved
+    leaving = _leaving(np.concatenate(known), min(to_pending, EXAMPLES))
     return RestorePreview(
         version_from=ModelVersion.objects.active(),
         version_to=_version_of(manifest),
-        records_to_pending=Anomaly.objects.approved().count() - approved,
+        records_to_pending=to_pending,
         records_reapproved=present - approved,
         records_recreated=held - present,
         scores_changed=differences["scores"],
         texts_changed=differences["texts"],
         records_in_backup=held,
+        examples=tuple([*leaving, *examples][:EXAMPLES]),
     )
 
 
@@ -111,7 +143,7 @@ def restore_backup(
             reopened = _reopen(np.setdiff1d(approved, kept), user=user, reason=reason)
             if version and files:
                 _claim_files(version, files)
-            versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user)
+            versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user, note=reason)
             if version:
                 version.refresh_from_db()
             notices.backup_restored(
@@ -170,6 +202,53 @@ def _differences(now: tuple[Any, ...], record: tuple[Any, ...]) -> set[str]:
         return set()
     different = [name for name, old, new in zip(COLUMNS, now, record, strict=True) if old != new]
     return {"scores" if name in SCORE_COLUMNS else "texts" for name in different}
+
+
+def _change(now: tuple[Any, ...] | None, record: tuple[Any, ...], different: set[str]) -> RecordChange | None:
+    """What the restore does to this record of the backup; None when it is as it should be."""
+    if now is None:
+        kind = RecordChange.Kind.RECREATED
+    elif "scores" in different:
+        kind = RecordChange.Kind.SCORES
+    elif now[1] != APPROVED:
+        kind = RecordChange.Kind.REAPPROVED
+    elif different:
+        kind = RecordChange.Kind.TEXTS
+    else:
+        return None
+    return RecordChange(
+        anomaly_id=record[COLUMNS.index("anomaly_id")],
+        description=record[COLUMNS.index("description")],
+        kind=kind,
+        old=_scores(now[2:]) if now else None,
+        new=_scores(record),
+    )
+
+
+def _scores(record: tuple[Any, ...]) -> Scores:
+    return tuple(record[COLUMNS.index(column)] for column in SCORE_COLUMNS)
+
+
+def _leaving(known: "npt.NDArray[np.int64]", count: int) -> Iterator[RecordChange]:
+    """The newest approved records that are none of these."""
+    if not count:
+        return
+    kept = np.sort(known)
+    rows = Anomaly.objects.approved().order_by("-pk").values_list("pk", *COLUMNS)
+    for pk, *record in rows.iterator(CHUNK):
+        at = int(np.searchsorted(kept, pk))
+        if at < len(kept) and kept[at] == pk:
+            continue
+        yield RecordChange(
+            anomaly_id=record[COLUMNS.index("anomaly_id")],
+            description=record[COLUMNS.index("description")],
+            kind=RecordChange.Kind.TO_PENDING,
+            old=_scores(tuple(record)),
+            new=None,
+        )
+        count -= 1
+        if not count:
+            return
 
 
 def _version_of(manifest: Manifest) -> ModelVersion | None:

@@ -25,7 +25,9 @@ from training.ml.fitting import TrainedModel, fit_and_measure
 from training.ml.manifest import Manifest
 from training.ml.scorer import AnomalyScorer
 from training.ml.statistics import training_statistics
-from training.models import Activation, Backup, ModelVersion, TrainingSession
+from training.models import Activation, Backup, ModelVersion, TrainingPolicy, TrainingSession
+from training.policy import current_policy, frozen_sentence
+from training.session_log import note_event
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ def run_attempt(session_id: int, number: int) -> None:
     except (TrainingError, MLError) as error:
         sessions.fail(session_id, number, reason=str(error))
     except OSError as error:
-        sessions.fail(session_id, number, reason=f"The disk refused: {error.strerror or error}.")
+        reason = f"The disk refused: {error.strerror or error}."
+        sessions.fail(session_id, number, reason=reason, cause=TrainingSession.Cause.DISK)
 
 
 def leave_when_lost(session_id: int, number: int) -> None:
@@ -181,13 +184,29 @@ def _publish(
 ) -> None:
     """Version, activation and the session's end together, or nothing. Raises LeaseLostError.
 
-    A scheduled training activates what passed the gate, unless somebody changed the champion meanwhile.
+    What a scheduled training does not activate by itself, it says why in its log.
     """
     with transaction.atomic():
         version.save(force_insert=True)
-        scheduled = session.trigger == TrainingSession.Trigger.SCHEDULE
-        if scheduled and version.comparison["passed"] and ModelVersion.objects.active() == champion:
-            reason = Activation.Reason.GATE if champion else Activation.Reason.FIRST
-            versions.set_active(version=version, reason=reason)
+        if session.trigger == TrainingSession.Trigger.SCHEDULE:
+            if kept := _why_not_activated(version, champion):
+                note_event(attempt.session_id, attempt.number, f"Not activated by itself: {kept}")
+            else:
+                reason = Activation.Reason.GATE if champion else Activation.Reason.FIRST
+                versions.set_active(version=version, reason=reason)
         sessions.finish(attempt.session_id, attempt.number, version=version)
     logger.info("Training session %d published %s", session.pk, version)
+
+
+def _why_not_activated(version: ModelVersion, champion: ModelVersion | None) -> str:
+    """The gate, the policy, a freeze or another champion; empty when nothing is in the way."""
+    policy = current_policy()
+    if policy.is_frozen:
+        return frozen_sentence(policy)
+    if policy.activation == TrainingPolicy.Activation.NEVER:
+        return "the training policy leaves that to a person."
+    if not version.comparison["passed"]:
+        return str(version.comparison["sentence"])
+    if ModelVersion.objects.active() != champion:
+        return "another version was activated meanwhile."
+    return ""

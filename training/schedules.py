@@ -1,25 +1,29 @@
 """Scheduled training: the one schedule that the product has, and when it trains or skips."""
 
-import ast
 import logging
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from croniter import croniter
-from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
 from training import sessions
 from training.errors import NothingApprovedError, SessionActiveError
 from training.models import Anomaly, ModelVersion, TrainingSession
+from training.policy import change_policy, current_policy, frozen_sentence
 
 logger = logging.getLogger(__name__)
+
+Cause = TrainingSession.Cause
 
 NAME = "Scheduled training"
 TRAIN_ON_SCHEDULE = "training.tasks.train_on_schedule"
 FUNCTIONS = {TRAIN_ON_SCHEDULE}  # all that a schedule of ours may call
-DISABLED = 0  # Schedule.repeats: never
-OPTIONS = {"configured"}  # what may stand in a schedule's q_options
+DISABLED, FOREVER = 0, -1  # Schedule.repeats
 
 
 def next_time(cron: str, after: datetime | None = None) -> datetime:
@@ -32,27 +36,25 @@ def next_time(cron: str, after: datetime | None = None) -> datetime:
 
 
 def ensure_schedule() -> Schedule:
-    """The schedule of the settings, made when missing; safe to call at every start, from several nodes.
+    """The queue's row for what the training policy says; safe to call at every start, from several nodes.
 
-    A time that was set in the admin stays until the setting changes; a schedule that was switched off
-    stays off.
+    The row is the policy's shadow: made when missing, put right when it differs.
     """
+    policy = current_policy()
     ours = Schedule.objects.filter(func=TRAIN_ON_SCHEDULE).order_by("pk")
-    # django-q2 ignores the option; it tells a changed setting from a time that was set in the admin.
-    configured = repr({"q_options": {"configured": settings.TRAINING_SCHEDULE}})
-    schedule = ours.first() or Schedule.objects.create(
-        name=NAME,
-        func=TRAIN_ON_SCHEDULE,
-        schedule_type=Schedule.CRON,
-        cron=settings.TRAINING_SCHEDULE,
-        kwargs=configured,
-    )
-    if schedule.kwargs != configured:
-        schedule.schedule_type = Schedule.CRON
-        schedule.cron = settings.TRAINING_SCHEDULE
-        schedule.next_run = next_time(schedule.cron)
-        schedule.kwargs = configured
-        schedule.save(update_fields=["schedule_type", "cron", "next_run", "kwargs"])
+    wanted = {
+        "schedule_type": Schedule.CRON,
+        "cron": policy.cron_line,
+        "repeats": FOREVER if policy.enabled else DISABLED,
+        "kwargs": None,
+    }
+    schedule = ours.first() or Schedule.objects.create(name=NAME, func=TRAIN_ON_SCHEDULE, **wanted)
+    if different := [name for name, value in wanted.items() if getattr(schedule, name) != value]:
+        if "cron" in different or "schedule_type" in different or "repeats" in different:
+            schedule.next_run = next_time(policy.cron_line)
+        for name in different:
+            setattr(schedule, name, wanted[name])
+        schedule.save(update_fields=[*different, "next_run"])
     ours.exclude(pk=(ours.first() or schedule).pk).delete()
     return schedule
 
@@ -63,7 +65,7 @@ def problem_of(schedule: Schedule) -> str | None:
         return f"calls {schedule.func}, which is none of the product's scheduled functions"
     if schedule.hook or schedule.args or schedule.intended_date_kwarg:
         return "has a hook or arguments, and the product's scheduled functions take none"
-    if not _known_options(schedule.kwargs):
+    if schedule.kwargs:
         return f"has options that are not the product's: {schedule.kwargs}"
     if schedule.schedule_type == Schedule.CRON:
         try:
@@ -102,32 +104,35 @@ def start_scheduled_session() -> TrainingSession:
     """A session for the caller to supervise, or one that was skipped and says why."""
     version = newest_trained()
     found = newly_approved(version)
-    minimum = settings.TRAINING_SCHEDULE_MINIMUM
+    policy = current_policy()
+    if policy.is_frozen:
+        return _skip(frozen_sentence(policy), Cause.FROZEN)
+    minimum = policy.minimum
     if found < minimum:
         noun = "anomaly" if found == 1 else "anomalies"
         new = f"newly approved {noun} since {version}" if version else f"approved {noun}"
-        return _skip(f"Only {found} {new}; {minimum} are needed.")
+        return _skip(f"Only {found} {new}; {minimum} are needed.", Cause.TOO_FEW)
     try:
         return sessions.start_session(trigger=TrainingSession.Trigger.SCHEDULE, enqueue=False)
     except SessionActiveError:
-        return _skip("Another training session was active.")
+        return _skip("Another training session was active.", Cause.BUSY)
     except NothingApprovedError as error:
-        return _skip(str(error))
+        return _skip(str(error), Cause.TOO_FEW)
 
 
-def _skip(reason: str) -> TrainingSession:
+def plan_training(*, user: User | None, changes: Mapping[str, Any]) -> Schedule:
+    """Change the training policy, and the queue's schedule with it."""
+    with transaction.atomic():
+        change_policy(user=user, changes=changes)
+        return ensure_schedule()
+
+
+def _skip(reason: str, cause: TrainingSession.Cause) -> TrainingSession:
     logger.info("Scheduled training skipped: %s", reason)
     return TrainingSession.objects.create(
         trigger=TrainingSession.Trigger.SCHEDULE,
         status=TrainingSession.Status.SKIPPED,
         reason=reason,
+        cause=cause,
         finished_at=timezone.now(),
     )
-
-
-def _known_options(kwargs: str | None) -> bool:
-    try:
-        values = ast.literal_eval(kwargs) if kwargs else {}
-        return values.keys() <= {"q_options"} and values.get("q_options", {}).keys() <= OPTIONS
-    except (ValueError, SyntaxError, TypeError, AttributeError):
-        return False

@@ -30,9 +30,11 @@ from training.errors import (
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
 from training.records import RecordCounts, ScoredReport, store_records
+from training.session_log import note_event, note_step
 
 Status = TrainingSession.Status
 Step = TrainingSession.Step
+Cause = TrainingSession.Cause
 
 RUN_SESSION = "training.tasks.run_session"
 WORKER_COMMAND = "python manage.py qcluster"
@@ -108,7 +110,7 @@ def expire_unclaimed(session: TrainingSession) -> None:
         f"Start one with: {WORKER_COMMAND}. The records are kept."
     )
     unclaimed = TrainingSession.objects.filter(pk=session.pk, status=Status.QUEUED)
-    expired = _end(unclaimed, Status.FAILED, reason=reason)
+    expired = _end(unclaimed, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
     session.refresh_from_db()
     if expired:
         raise NoWorkerError(reason)
@@ -140,6 +142,7 @@ def claim(session_id: int) -> int | None:
     attempts = queued.values_list("attempts", flat=True).first()
     if attempts is None or not _begin(queued.filter(attempts=attempts)):
         return None
+    note_step(session_id, attempts + 1, Step.START)
     return attempts + 1
 
 
@@ -149,6 +152,7 @@ def retry(session_id: int, attempt: int) -> int | None:
         return None
     if not _begin(_held(session_id, attempt).filter(cancel_requested=False)):
         raise _lost(session_id, attempt)
+    note_step(session_id, attempt + 1, Step.START)
     return attempt + 1
 
 
@@ -176,6 +180,7 @@ def keep_backup(session_id: int, attempt: int, backup: Backup) -> None:
 def advance(session_id: int, attempt: int, step: TrainingSession.Step, progress: int) -> None:
     """Say where the attempt is; `progress` in percent of the whole session. Raises LeaseLostError."""
     _write(session_id, attempt, step=step, progress=progress)
+    note_step(session_id, attempt, step)
 
 
 def finish(session_id: int, attempt: int, *, version: ModelVersion) -> None:
@@ -188,9 +193,11 @@ def finish(session_id: int, attempt: int, *, version: ModelVersion) -> None:
         raise _lost(session_id, attempt)
 
 
-def fail(session_id: int, attempt: int, *, reason: str) -> None:
+def fail(
+    session_id: int, attempt: int, *, reason: str, cause: TrainingSession.Cause = TrainingSession.Cause.DATA
+) -> None:
     """running → failed. Raises LeaseLostError."""
-    if not _end(_held(session_id, attempt), Status.FAILED, reason=reason):
+    if not _end(_held(session_id, attempt), Status.FAILED, reason=reason, cause=cause):
         raise _lost(session_id, attempt)
 
 
@@ -239,7 +246,7 @@ def _recover(session: TrainingSession) -> bool:
     if timezone.now() - session.queued_at <= timedelta(seconds=limit):
         return False
     reason = f"No queue worker took the training session within {limit:g} s. Start one with: {WORKER_COMMAND}"
-    return _end(queued, Status.FAILED, reason=reason)
+    return _end(queued, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
 
 
 def _take_back(session: TrainingSession, *, cause: str) -> bool:
@@ -252,12 +259,14 @@ def _take_back(session: TrainingSession, *, cause: str) -> bool:
     if session.attempts >= settings.TRAINING_MAX_ATTEMPTS:
         reason = f"{cause} during attempt {session.attempts} of {settings.TRAINING_MAX_ATTEMPTS}"
         step = Step(session.step)
-        return _end(held, Status.FAILED, reason=f"{reason}, at step {step.value}. The records are kept.")
+        reason = f"{reason}, at step {step.value}. The records are kept."
+        return _end(held, Status.FAILED, reason=reason, cause=Cause.DIED)
     with transaction.atomic():
         requeued = held.filter(cancel_requested=False).update(
             status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=timezone.now(), heartbeat_at=None
         )
         if requeued:
+            note_event(session.pk, session.attempts, f"{cause}: the session is queued again.")
             ring(session.pk)
     return requeued == 1
 

@@ -8,7 +8,8 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,7 +19,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from training import artifacts, backups, file_imports, sessions, versions
 from training.errors import LeaseLostError, TrainingError
 from training.launcher import Child, Launcher
+from training.models import TrainingSession
 from training.processes import STOPPED_BY_SIGNAL, StopRequest, stop_requests
+from training.session_log import Lines, prune_lines
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +45,13 @@ def _to_stderr(line: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """Whom to tell: `on_tick` a few times a second, `on_line` each line that the subprocess logs."""
+    """Whom to tell: `on_tick` a few times a second, `on_line` each line that the subprocess logs.
+
+    `on_beat`, every few seconds, may write to the database.
+    """
 
     on_tick: Callable[[], object] = lambda: None
+    on_beat: Callable[[], object] = lambda: None
     on_line: Callable[[str], object] = _to_stderr
 
 
@@ -67,14 +74,28 @@ def _attempt(
     launcher: Launcher, session_id: int, attempt: int, stop: StopRequest, listener: Listener
 ) -> int | None:
     """See one attempt to its end: the number of the next one, or None when the session has ended."""
+    lines = Lines(session_id, attempt, listener.on_line)
     try:
-        with launcher.launch(session_id, attempt, on_line=listener.on_line) as child:
-            end = _watch(child, session_id, attempt, stop, listener)
+        with _kept(lines), launcher.launch(session_id, attempt, on_line=lines.hear) as child:
+            listening = Listener(on_tick=listener.on_tick, on_beat=lines.flush)
+            end = _watch(child, session_id, attempt, stop, listening)
         return _settle(end, child, session_id, attempt)
     except LeaseLostError as error:
         if not sessions.has_ended(session_id, attempt):  # it may have closed the session this moment
             logger.warning("%s", error)
         return None
+
+
+@contextmanager
+def _kept(lines: Lines) -> Iterator[None]:
+    """What the subprocess said is in the session's log, however the attempt ends."""
+    try:
+        yield
+    finally:
+        try:
+            lines.flush(is_last=True)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("What the training said could not be kept: %s", error)
 
 
 def _settle(end: End, child: Child, session_id: int, attempt: int) -> int | None:
@@ -85,7 +106,7 @@ def _settle(end: End, child: Child, session_id: int, attempt: int) -> int | None
             sys.exit(STOPPED_BY_SIGNAL)
         case End.TIMED_OUT:
             reason = f"The training timed out after {settings.TRAINING_TIMEOUT} s."
-            sessions.fail(session_id, attempt, reason=reason)
+            sessions.fail(session_id, attempt, reason=reason, cause=TrainingSession.Cause.TIMEOUT)
         case End.CANCELLED:
             sessions.confirm_cancel(session_id, attempt)
         case End.ENDED if not sessions.has_ended(session_id, attempt):
@@ -114,6 +135,7 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
                 if sessions.beat(session_id, attempt):
                     return End.CANCELLED
                 renewed = now
+                listener.on_beat()
             except (OperationalError, InterfaceError) as error:
                 logger.warning("A heartbeat of training session %d failed: %s", session_id, error)
                 connection.close()
@@ -131,7 +153,7 @@ def _next_attempt(session_id: int, attempt: int, child: Child) -> int | None:
     following = sessions.retry(session_id, attempt)
     if following is None:
         reason = f"The training process died in each of {attempt} attempts, the last one {child.last_words}"
-        sessions.fail(session_id, attempt, reason=reason)
+        sessions.fail(session_id, attempt, reason=reason, cause=TrainingSession.Cause.DIED)
     return following
 
 
@@ -140,6 +162,7 @@ def _tidy() -> None:
     try:
         removed = [*versions.prune_versions(), *backups.prune_backups(), *artifacts.sweep()]
         file_imports.sweep_imports()
+        prune_lines()
     except (OSError, TrainingError, DatabaseError):
         logger.exception("Old versions and backups could not be removed")
     else:

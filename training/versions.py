@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from training import artifacts, notices
-from training.errors import NotAllowedNowError, UnservableVersionError
+from training.errors import GateRefusedError, NotAllowedNowError, UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion
+from training.policy import current_policy, refuse_while_frozen
 
 # A candidate may be this much worse, MAE in score points, and still count as "not worse": about
 # one standard error of the mean of three held-out MAEs on the customer's data.
@@ -18,7 +19,9 @@ MEAN_TOLERANCE = 0.005
 TARGET_TOLERANCE = 0.02
 
 
-def set_active(*, version: ModelVersion | None, reason: Activation.Reason, user: User | None = None) -> None:
+def set_active(
+    *, version: ModelVersion | None, reason: Activation.Reason, user: User | None = None, note: str = ""
+) -> None:
     """Move the pointer that every web process follows, and log it. The version was loaded before.
 
     None: nothing serves. Raises NotAllowedNowError when the version's files were removed meanwhile.
@@ -29,41 +32,104 @@ def set_active(*, version: ModelVersion | None, reason: Activation.Reason, user:
         before = ModelVersion.objects.active()
         ModelVersion.objects.filter(is_active=True).update(is_active=False)
         if version is not None:
-            moved = ModelVersion.objects.filter(pk=version.pk, pruned_at=None).update(is_active=True)
+            row = ModelVersion.objects.filter(pk=version.pk, pruned_at=None)
+            moved = row.update(is_active=True, declined_at=None, declined_by=None)
             if not moved:
                 raise NotAllowedNowError(f"The files of {version} were removed.")
-        activation = Activation.objects.create(version=version, reason=reason, activated_by=user)
+        activation = Activation.objects.create(version=version, reason=reason, activated_by=user, note=note)
         if version is not None:
             notices.version_activated(activation=activation, before=before)
 
 
 def activate_version(
-    *, version: ModelVersion, reason: Activation.Reason = Activation.Reason.REQUEST, user: User | None = None
+    *,
+    version: ModelVersion,
+    reason: Activation.Reason = Activation.Reason.REQUEST,
+    user: User | None = None,
+    note: str = "",
 ) -> ModelVersion:
     """Verify, load and try the version, then let it serve; the fresh row.
 
-    Raises UnservableVersionError, and what served keeps serving.
+    In the place of another one by request: never while it is frozen, and against the gate only with a
+    note that says why, kept as an override.
+    Raises FrozenError, GateRefusedError or UnservableVersionError, and what served keeps serving.
     """
+    note = note.strip()
     if version.pruned_at is not None:
         raise UnservableVersionError(f"The files of {version} were removed on {version.pruned_at:%Y-%m-%d}.")
+    champion = ModelVersion.objects.active()
+    if reason == Activation.Reason.REQUEST and champion not in {None, version}:
+        refuse_while_frozen()
+        if version.is_refused:
+            _refuse_without(note, version)
+            reason = Activation.Reason.OVERRIDE
     artifacts.load_scorer(version)
-    if not ModelVersion.objects.filter(pk=version.pk, is_active=True).exists():
-        set_active(version=version, reason=reason, user=user)
+    if champion != version:
+        set_active(version=version, reason=reason, user=user, note=note)
     version.refresh_from_db()
     return version
 
 
+def _refuse_without(note: str, version: ModelVersion) -> None:
+    if not note:
+        sentence = version.comparison.get("sentence", "")
+        raise GateRefusedError(
+            f"The gate refused {version}. {sentence} To activate it all the same, give a reason."
+        )
+
+
+def version_before(champion: ModelVersion | None = None) -> ModelVersion | None:
+    """What served before the version that serves, and can serve again: where a roll back leads.
+
+    A roll back is a step back, not another activation: after it, the way leads further back.
+    """
+    champion = champion or ModelVersion.objects.active()
+    if champion is None:
+        return None
+    activations = Activation.objects.exclude(version=None)
+    since = activations.filter(version=champion).exclude(reason=Activation.Reason.ROLLBACK).first()
+    if since is None:
+        return None
+    earlier = activations.filter(pk__lt=since.pk).exclude(version=champion)
+    usable = earlier.filter(version__pruned_at=None, version__verification_error="")
+    found = usable.select_related("version").first()
+    return found.version if found else None
+
+
+def roll_back(*, version: ModelVersion, user: User | None = None) -> ModelVersion:
+    """Let the version that served before serve again: always open, even when frozen or against the gate.
+
+    Raises NotAllowedNowError when `version` is not that one (any more), or UnservableVersionError.
+    """
+    if version != version_before():
+        raise NotAllowedNowError(f"{version} is not the version that served before.")
+    return activate_version(version=version, reason=Activation.Reason.ROLLBACK, user=user)
+
+
+def keep_champion(*, candidate: ModelVersion, user: User | None = None) -> None:
+    """Somebody looked at the candidate and lets the champion go on serving; it can still be activated.
+
+    Raises NotAllowedNowError when the candidate serves, or that was said before.
+    """
+    undecided = ModelVersion.objects.filter(pk=candidate.pk, is_active=False, declined_at=None)
+    if not undecided.update(declined_at=timezone.now(), declined_by=user):
+        raise NotAllowedNowError(f"{candidate} serves, or it was decided already that it shall not.")
+
+
 def newest_version() -> ModelVersion | None:
-    """The newest one since the last restore; after a restore alone, the one that serves.
+    """What a reload activates: the newest since the last restore; after a restore alone, the one that serves.
 
     What a restore turned its back on is not brought back by a client's habit to reload: it can be
-    activated by name.
+    activated by name. While it is frozen, what serves goes on serving.
     """
+    champion = ModelVersion.objects.active()
+    if champion is not None and current_policy().is_frozen:
+        return champion
     restored = Activation.objects.filter(reason=Activation.Reason.RESTORE).first()
     versions = ModelVersion.objects.filter(pruned_at=None)
     if restored is None:
         return versions.first()
-    return versions.filter(created_at__gt=restored.activated_at).first() or versions.active()
+    return versions.filter(created_at__gt=restored.activated_at).first() or champion
 
 
 def reload_newest(*, user: User | None = None) -> ModelVersion:
@@ -111,11 +177,11 @@ def _mae(metrics: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def prunable_versions(*, keep: int | None = None) -> list[ModelVersion]:
-    """All but the newest `keep` (KEEP_MODEL_VERSIONS) and the active one.
+    """All but the newest `keep` (what the training policy says) and the active one.
 
     What is quarantined is neither counted nor removed: a person looks at it first.
     """
-    keep = settings.KEEP_MODEL_VERSIONS if keep is None else keep
+    keep = current_policy().versions_kept if keep is None else keep
     newest = list(ModelVersion.objects.usable().values_list("pk", flat=True)[:keep])
     return list(ModelVersion.objects.usable().filter(is_active=False).exclude(pk__in=newest))
 

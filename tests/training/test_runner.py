@@ -14,7 +14,8 @@ from training import artifacts, backups, frames, runner, sessions, supervisor, v
 from training.errors import LeaseLostError
 from training.ml import bundle
 from training.ml.records import TARGETS
-from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+from training.models import Activation, Anomaly, Backup, ModelVersion, SessionLogEntry, TrainingSession
+from training.policy import change_policy, freeze
 from training.runner import run_attempt
 
 pytestmark = pytest.mark.django_db
@@ -188,6 +189,39 @@ class TestActivation:
         version = trained(trigger=Trigger.SCHEDULE)
         assert version.comparison["passed"] is True
         assert ModelVersion.objects.active() == chosen
+
+
+class TestWhyNotActivated:
+    """A scheduled training that passed the gate, and what its log says."""
+
+    def said(self) -> list[str]:
+        champion()
+        version = trained(trigger=Trigger.SCHEDULE)
+        assert version.is_active is False
+        events = SessionLogEntry.objects.filter(session__model_version=version, kind="event")
+        return [entry.text for entry in events]
+
+    def test_the_policy_leaves_it_to_a_person(self) -> None:
+        change_policy(user=None, changes={"activation": "never"})
+        assert self.said() == ["Not activated by itself: the training policy leaves that to a person."]
+
+    def test_it_was_frozen_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        compare = versions.compare
+
+        def meanwhile(*metrics: Any) -> dict[str, Any]:
+            if ModelVersion.objects.active():
+                freeze(user=None, reason="outage")
+            return compare(*metrics)
+
+        monkeypatch.setattr(versions, "compare", meanwhile)
+        assert self.said() == [
+            "Not activated by itself: Training and activation are frozen until it is lifted: outage"
+        ]
+
+    def test_the_gate_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(versions, "MEAN_TOLERANCE", -1.0)
+        (sentence,) = self.said()
+        assert sentence.startswith("Not activated by itself: Worse than the champion: mean MAE +0.000")
 
 
 class TestSecondAttempt:

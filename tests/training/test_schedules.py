@@ -11,7 +11,8 @@ from pytest_django import Settings
 
 from tests.factories import AnomalyFactory, ApprovedFactory, SessionFactory, VersionFactory
 from training import schedules, tasks
-from training.models import Anomaly, ModelVersion, TrainingSession
+from training.models import Anomaly, ModelVersion, TrainingPolicy, TrainingSession
+from training.policy import change_policy, freeze
 from training.schedules import (
     disable_invalid_schedules,
     ensure_schedule,
@@ -58,12 +59,27 @@ class TestEnsureSchedule:
         schedule = Schedule.objects.get()
         assert (schedule.cron, schedule.next_run) == ("30 4 * * 1", next_time("30 4 * * 1"))
 
-    def test_what_was_set_by_hand_stays(self) -> None:
-        ensure_schedule()
-        Schedule.objects.update(cron="15 3 * * *", repeats=0)
+    def test_what_was_set_by_hand_stays(self, settings: Settings) -> None:
+        schedules.plan_training(user=None, changes={"cron": "15 3 * * *", "enabled": False})
+        settings.TRAINING_SCHEDULE = "30 4 * * 1"
         ensure_schedule()
         schedule = Schedule.objects.get()
         assert (schedule.cron, schedule.repeats) == ("15 3 * * *", 0)
+
+    def test_what_was_changed_past_the_policy_is_put_right(self) -> None:
+        ensure_schedule()
+        Schedule.objects.update(cron="15 3 * * *", repeats=0, kwargs="x=1")
+        ensure_schedule()
+        schedule = Schedule.objects.get()
+        assert (schedule.cron, schedule.repeats, schedule.kwargs) == ("0 2 * * 0", -1, None)
+        assert schedule.next_run == next_time("0 2 * * 0")
+
+    def test_a_plan_that_fails_leaves_policy_and_queue_alone(self) -> None:
+        ensure_schedule()
+        with pytest.raises(ValueError, match="columns"):
+            schedules.plan_training(user=None, changes={"cron": "soon"})
+        assert Schedule.objects.get().cron == "0 2 * * 0"
+        assert not TrainingPolicy.objects.exists()
 
     def test_of_two_that_were_made_at_once_the_first_stays(self) -> None:
         first = ensure_schedule()
@@ -175,11 +191,26 @@ class TestStartScheduledSession:
         settings.TRAINING_SCHEDULE_MINIMUM = 5
         assert start_scheduled_session().reason == "Only 0 approved anomalies; 5 are needed."
 
+    def test_the_policy_may_ask_for_fewer(self) -> None:
+        change_policy(user=None, changes={"minimum_new": 2})
+        ApprovedFactory.create()
+        assert start_scheduled_session().reason == "Only 1 approved anomaly; 2 are needed."
+        ApprovedFactory.create()
+        assert start_scheduled_session().status == Status.QUEUED
+
+    def test_skips_while_frozen(self) -> None:
+        ApprovedFactory.create_batch(10)
+        freeze(user=None, reason="outage")
+        session = start_scheduled_session()
+        assert (session.status, session.cause) == (Status.SKIPPED, "frozen")
+        assert session.reason == "Training and activation are frozen until it is lifted: outage"
+
     def test_skips_during_another_session(self) -> None:
         ApprovedFactory.create_batch(10)
         SessionFactory.create(status=Status.RUNNING, attempts=1, heartbeat_at=timezone.now())
         session = start_scheduled_session()
         assert (session.status, session.reason) == (Status.SKIPPED, "Another training session was active.")
+        assert session.cause == "busy"
 
 
 def test_the_task_supervises_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:

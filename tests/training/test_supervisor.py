@@ -71,6 +71,10 @@ def test_success(session: TrainingSession, queue_mark: str) -> None:
     assert session.backup == Backup.objects.get()
     assert ticks
     assert any(line.endswith(": backup, 1 %\n") for line in lines)
+    kept = session.log.filter(kind="line").values_list("text", flat=True)
+    assert list(kept) == [line.rstrip() for line in lines if line.strip()]
+    steps = session.log.filter(kind="step").values_list("step", flat=True)
+    assert list(steps) == ["start", "backup", "load", "evaluate", "fit", "write", "publish"]
     assert running(queue_mark) == []
 
 
@@ -97,7 +101,7 @@ def test_always_dying_is_tried_twice(session: TrainingSession, queue_mark: str) 
     supervise(session.pk)
     killer.join()
     session.refresh_from_db()
-    assert (session.status, session.attempts) == (Status.FAILED, 2)
+    assert (session.status, session.attempts, session.cause) == (Status.FAILED, 2, "died")
     assert session.reason.split("\n")[0] == (
         "The training process died in each of 2 attempts, the last one killed by SIGKILL (out of memory?)."
     )

@@ -2,12 +2,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tests.factories import UserFactory, VersionFactory
 from training import artifacts, versions
-from training.errors import NotAllowedNowError, UnservableVersionError
+from training.errors import FrozenError, GateRefusedError, NotAllowedNowError, UnservableVersionError
 from training.models import Activation, ModelVersion
+from training.policy import change_policy, freeze, lift_freeze
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +81,112 @@ def test_reload_does_not_undo_a_restore(loads: set[str]) -> None:
     assert versions.reload_newest() == trained_since
 
 
+# --- Frozen, refused, rolled back, kept back ---------------------------------------------------
+
+
+def refused(**values: Any) -> ModelVersion:
+    comparison = {"passed": False, "sentence": "Worse on fiability.", "candidate": {}, "champion": {}}
+    version: ModelVersion = VersionFactory.create(comparison=comparison, **values)
+    return version
+
+
+def served(*made: ModelVersion) -> None:
+    """One after the other."""
+    for version in made:
+        versions.set_active(version=version, reason=Activation.Reason.REQUEST)
+
+
+def test_what_is_frozen_is_neither_activated_nor_reloaded(loads: set[str]) -> None:
+    first, second = VersionFactory.create_batch(2)
+    served(first)
+    freeze(user=None, reason="outage")
+    with pytest.raises(FrozenError, match="outage"):
+        versions.activate_version(version=second, note="now")
+    assert versions.reload_newest() == first
+    assert versions.activate_version(version=first) == first
+    lift_freeze(user=None)
+    assert versions.reload_newest() == second
+
+
+def test_a_freeze_keeps_nothing_when_nothing_serves(loads: set[str]) -> None:
+    version = VersionFactory.create()
+    freeze(user=None, reason="outage")
+    assert versions.reload_newest() == version
+
+
+def test_the_gate_is_overridden_with_a_reason_that_is_kept(loads: set[str]) -> None:
+    champion, candidate, user = VersionFactory.create(), refused(), UserFactory.create()
+    served(champion)
+    for note in ("", "  "):
+        with pytest.raises(GateRefusedError, match=r"Worse on fiability\. To activate it all the same"):
+            versions.activate_version(version=candidate, user=user, note=note)
+    assert ModelVersion.objects.active() == champion
+    versions.activate_version(version=candidate, user=user, note=" new unit ")
+    entry = Activation.objects.latest("pk")
+    assert (entry.version, entry.reason, entry.note, entry.activated_by) == (
+        candidate,
+        "override",
+        "new unit",
+        user,
+    )
+
+
+def test_no_reason_is_asked_for_where_nothing_is_replaced(loads: set[str]) -> None:
+    version = refused()
+    versions.activate_version(version=version)
+    versions.activate_version(version=version)
+    assert Activation.objects.get().reason == "request"
+
+
+def test_a_reload_takes_the_newest_whatever_the_gate_said(loads: set[str]) -> None:
+    served(VersionFactory.create())
+    candidate = refused()
+    assert versions.reload_newest() == candidate
+    assert Activation.objects.latest("pk").reason == "reload"
+
+
+def test_the_database_keeps_no_override_without_a_reason() -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Activation.objects.create(version=VersionFactory.create(), reason="override")
+
+
+def test_rolling_back_leads_back_step_by_step(loads: set[str]) -> None:
+    first, second, third = VersionFactory.create_batch(3)
+    assert versions.version_before() is None
+    served(first, second, third)
+    user = UserFactory.create()
+    with pytest.raises(NotAllowedNowError, match="is not the version that served before"):
+        versions.roll_back(version=first)
+    assert versions.roll_back(version=second, user=user) == second
+    entry = Activation.objects.latest("pk")
+    assert (entry.version, entry.reason, entry.activated_by) == (second, "rollback", user)
+    assert versions.version_before() == first
+    versions.roll_back(version=first)
+    assert versions.version_before() is None
+
+
+def test_the_way_back_is_open_when_frozen_and_past_what_cannot_serve(loads: set[str]) -> None:
+    first, pruned, damaged = refused(), VersionFactory.create(), VersionFactory.create()
+    served(first, pruned, damaged, VersionFactory.create())
+    ModelVersion.objects.filter(pk=pruned.pk).update(pruned_at=timezone.now())
+    ModelVersion.objects.filter(pk=damaged.pk).update(verification_error="truncated")
+    freeze(user=None, reason="outage")
+    assert versions.roll_back(version=first) == first
+
+
+def test_the_champion_is_kept_once(loads: set[str]) -> None:
+    champion, candidate, user = VersionFactory.create(), VersionFactory.create(), UserFactory.create()
+    served(champion)
+    versions.keep_champion(candidate=candidate, user=user)
+    candidate.refresh_from_db()
+    assert (candidate.declined_by, candidate.is_active) == (user, False)
+    assert candidate.declined_at is not None
+    for version in (candidate, champion):
+        with pytest.raises(NotAllowedNowError):
+            versions.keep_champion(candidate=version, user=user)
+    assert versions.activate_version(version=candidate).declined_at is None
+
+
 def measured(availability: float, fiability: float, process_safety: float) -> dict[str, Any]:
     values = {"availability": availability, "fiability": fiability, "process_safety": process_safety}
     return {target: {"mae": mae} for target, mae in values.items()}
@@ -111,3 +219,10 @@ def test_pruning_keeps_the_newest_and_the_active(loads: set[str]) -> None:
     assert versions.prune_versions(keep=2) == [made[2].name, made[1].name]
     kept = ModelVersion.objects.filter(pruned_at=None).values_list("pk", flat=True)
     assert list(kept) == [made[4].pk, made[3].pk, made[0].pk]
+
+
+def test_the_policy_says_how_many_are_kept() -> None:
+    made = VersionFactory.create_batch(3)
+    assert versions.prunable_versions() == []
+    change_policy(user=None, changes={"keep_versions": 1})
+    assert versions.prunable_versions() == [made[1], made[0]]

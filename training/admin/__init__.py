@@ -10,6 +10,7 @@ from training.admin import (
     queue,
     schedule,
     sessions,
+    timeline,
     versions,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "queue",
     "schedule",
     "sessions",
+    "timeline",
     "versions",
 ]

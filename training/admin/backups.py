@@ -6,7 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.formats import number_format
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
@@ -19,6 +21,7 @@ from training.admin import labels
 from training.admin.base import (
     Confirmation,
     ReadOnlyAdmin,
+    Table,
     confirmed,
     existing,
     person,
@@ -26,8 +29,17 @@ from training.admin.base import (
 )
 from training.admin.versions import switch_in_words
 from training.models import Backup
+from training.policy import current_policy
+from training.restoring import RecordChange, RestorePreview, Scores
 
 LIST = "admin:training_backup_changelist"
+CHANGE_WORDS: dict[RecordChange.Kind, Promise] = {
+    RecordChange.Kind.TO_PENDING: gettext_lazy("back to the review queue"),
+    RecordChange.Kind.REAPPROVED: gettext_lazy("approved again"),
+    RecordChange.Kind.RECREATED: gettext_lazy("created again"),
+    RecordChange.Kind.SCORES: gettext_lazy("earlier scores"),
+    RecordChange.Kind.TEXTS: gettext_lazy("earlier text or equipment"),
+}
 
 
 @admin.register(Backup)
@@ -257,19 +269,61 @@ def _before_restore(backup: Backup) -> Confirmation:
         ),
         button=_("Restore"),
         is_destructive=True,
+        table=_examples(preview),
     )
+
+
+def _examples(preview: RestorePreview) -> Table | None:
+    if not preview.examples:
+        return None
+    count = len(preview.examples)
+    caption = ngettext("%(count)d record that changes", "The first %(count)d records that change", count)
+    return Table(
+        caption=caption % {"count": count},
+        columns=[
+            _("anomaly"),
+            _("report"),
+            _("what happens"),
+            _("scores now (A · F · S)"),
+            _("scores after"),
+        ],
+        rows=[
+            [
+                change.anomaly_id,
+                Truncator(change.description).chars(60),
+                CHANGE_WORDS[change.kind],
+                _scores_in_words(change.old),
+                _scores_in_words(change.new) if change.new else _scores_in_words(change.old),
+            ]
+            for change in preview.examples
+        ],
+    )
+
+
+def _scores_in_words(scores: Scores | None) -> str:
+    return " · ".join(labels.number(score) for score in scores) if scores else "–"
 
 
 def _before_pruning() -> Confirmation:
     prunable = backups.prunable_backups()
+    kept = current_policy().backups_kept
+    retention = ngettext(
+        "The newest %(count)d backup is kept, and the newest that holds the active version.",
+        "The newest %(count)d backups are kept, and the newest that holds the active version. "
+        "The page of the training schedule, or the setting KEEP_BACKUPS, says how many.",
+        kept,
+    )
+    removed = [
+        _("The files of %(backup)s (%(kind)s, %(size)s) are removed.")
+        % {"backup": b, "kind": b.get_kind_display(), "size": filesizeformat(b.size_bytes)}
+        for b in prunable
+    ]
     return Confirmation(
         title=_("Remove old backups?"),
         changes=[
-            _("The files of %(backup)s (%(kind)s, %(size)s) are removed.")
-            % {"backup": b, "kind": b.get_kind_display(), "size": filesizeformat(b.size_bytes)}
-            for b in prunable
-        ]
-        or [_("Nothing to remove: there are not more backups than are kept.")],
+            retention % {"count": kept},
+            *(removed or [_("Nothing to remove: there are not more backups than are kept.")]),
+        ],
         way_back=_("There is no way back for these; the newest backups stay.") if prunable else "",
         button=_("Remove"),
         is_possible=bool(prunable),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django import forms
@@ -20,6 +20,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from training.admin.long_lists import LongListAdmin
 from training.errors import (
     ChangedSinceError,
+    FrozenError,
+    GateRefusedError,
     NotAllowedNowError,
     NothingApprovedError,
     SessionActiveError,
@@ -34,6 +36,8 @@ REFUSALS: dict[type[TrainingError], Text] = {
     SessionActiveError: _("A training session is queued or running. Wait for its end, or cancel it."),
     NothingApprovedError: _("There is no approved anomaly to train on. Approve some first."),
     ChangedSinceError: _("The status or a score has changed since: undo that change first."),
+    FrozenError: _("Nothing was changed: training and activation are frozen. Lift the freeze first."),
+    GateRefusedError: _("Nothing was changed: to activate what the gate refused, give a reason."),
 }
 
 
@@ -62,6 +66,15 @@ class ReadOnlyAdmin(LongListAdmin):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Rows to look at before something changes."""
+
+    caption: Text
+    columns: Sequence[Text]
+    rows: Sequence[Sequence[Text]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Confirmation:
     """What a person reads before something changes: what will change, and what the way back is."""
 
@@ -72,6 +85,7 @@ class Confirmation:
     is_possible: bool = True
     is_destructive: bool = False
     form: forms.Form | None = None  # what is asked beside yes or no; sent along with it
+    table: Table | None = None
 
 
 class ReasonForm(forms.Form):
@@ -117,15 +131,19 @@ def confirmed(
     act: Callable[[], str],
     then: str,
     done: Callable[[], str] | None = None,
+    form: forms.Form | None = None,
 ) -> HttpResponse:
     """GET asks on a page of its own; POST acts, shows the sentence that `act` answers, and goes to `done()`.
 
-    Whoever turns back goes to `then`, and so does what `ask` or `act` refuse by a TrainingError, which
-    becomes a message.
+    What `form` asks for is valid before `act` is called. Whoever turns back goes to `then`, and so does
+    what `ask` or `act` refuse by a TrainingError, which becomes a message.
     """
     with refusals_as_messages(request):
-        if request.method != "POST":
-            return confirmation_page(request, admin, ask(), then)
+        if request.method != "POST" or (form is not None and not form.is_valid()):
+            question = ask()
+            return confirmation_page(
+                request, admin, question if form is None else replace(question, form=form), then
+            )
         messages.success(request, act())
         then = done() if done else then
     return HttpResponseRedirect(then)

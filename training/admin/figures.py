@@ -1,12 +1,12 @@
 """A version's held-out figures, laid out for reading: per score, the model beside champion and dummy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from training.admin.labels import decimals, verdict
+from training.admin.labels import decimals, gate, verdict
 from training.ml.records import TARGETS
 from training.models import ModelVersion
 
@@ -19,11 +19,11 @@ TARGET_WORDS: dict[str, Promise] = {
 DECIDING: dict[str, Promise] = {
     "mae": _("MAE"),
     "recall_ge_4": _("recall ≥ 4"),
+}
+FOLDED: dict[str, Promise] = {
     "precision_ge_4": _("precision ≥ 4"),
     "attention_recall": _("recall, needs attention"),
     "attention_precision": _("precision, needs attention"),
-}
-FOLDED: dict[str, Promise] = {
     "macro_mae": _("macro-averaged MAE"),
     "quadratic_weighted_kappa": _("quadratic weighted kappa"),
     "rmse": _("RMSE"),
@@ -45,11 +45,20 @@ def figures_of(version: ModelVersion) -> dict[str, Any]:
     return {
         "rows": version.metrics["rows"],
         "verdict": verdict(version),
+        "gate": gate(version),
+        "version": version,
+        "champion": _champion_of(version),
         "targets": [
             _target(target, measured[target], champions.get(target) or {}, dummies[target])
             for target in TARGETS
         ],
     }
+
+
+def _champion_of(version: ModelVersion) -> str:
+    """By its number, which is its key: the comparison outlives what it was made with."""
+    champion = version.comparison.get("champion_version")
+    return str(ModelVersion(pk=champion)) if champion else str(_("champion"))
 
 
 def _target(
@@ -60,8 +69,37 @@ def _target(
         "name": TARGET_WORDS[target],
         "deciding": [_row(name, word, *columns) for name, word in DECIDING.items()],
         "folded": [_row(name, word, *columns) for name, word in FOLDED.items()],
+        "classes": _classes(model["confusion_matrix"], champion.get("confusion_matrix") or []),
         "confusion": model["confusion_matrix"],
     }
+
+
+def _classes(model: Sequence[Sequence[int]], champion: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """Per score: the held-out rows that have it, and of model and champion recall and precision."""
+    return [
+        {
+            "score": at + 1,
+            "rows": sum(counts),
+            "values": [
+                decimals(figure, 2)
+                for found in (_recall, _precision)
+                for figure in (found(model, at), found(champion, at))
+            ],
+        }
+        for at, counts in enumerate(model)
+    ]
+
+
+def _recall(confusion: Sequence[Sequence[int]], at: int) -> float | None:
+    """Of the rows with that score, the share that was given it; None without any."""
+    rows = sum(confusion[at]) if confusion else 0
+    return confusion[at][at] / rows if rows else None
+
+
+def _precision(confusion: Sequence[Sequence[int]], at: int) -> float | None:
+    """Of the rows that were given that score, the share that has it; None without any."""
+    given = sum(counts[at] for counts in confusion)
+    return confusion[at][at] / given if given else None
 
 
 def _row(name: str, word: Promise, *columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,13 @@ def duration(seconds: float) -> str:
     return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
 
 
+def about(seconds: float) -> str:
+    """25 s, or 3 min."""
+    if seconds < 60:
+        return _("%(seconds)s s") % {"seconds": number(round(seconds))}
+    return _("%(minutes)d min") % {"minutes": round(seconds / 60)}
+
+
 def maes(values: Mapping[str, float | None] | None) -> str:
     """The MAEs of the three scores, in their order; a dash when nothing was measured."""
     figures = [(values or {}).get(target) for target in TARGETS]
@@ -60,6 +67,15 @@ def maes(values: Mapping[str, float | None] | None) -> str:
 def held_out_maes(version: ModelVersion) -> str:
     measured = version.metrics.get("model") or {}
     return maes({target: figures["mae"] for target, figures in measured.items()})
+
+
+def gate(version: ModelVersion) -> SafeString | str:
+    """The gate's word, coloured; nothing for a version that it has not seen."""
+    if "passed" not in version.comparison:
+        return ""
+    if version.is_refused:
+        return badge(_("refused by the gate"), "warning")
+    return badge(_("passed the gate"), "success")
 
 
 def verdict(version: ModelVersion) -> str:

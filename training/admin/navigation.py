@@ -44,7 +44,7 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
                 "training_modelversion_changelist",
                 "training.view_modelversion",
             ),
-            (_("Activations"), "timeline", "training_activation_changelist", "training.view_activation"),
+            (_("Time line"), "timeline", "training_activation_changelist", "training.view_activation"),
             (_("Backups"), "backup", "training_backup_changelist", "training.view_backup"),
         ],
     ),

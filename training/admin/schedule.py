@@ -1,10 +1,13 @@
-"""When training starts by itself: day, hour, on or off. Nothing else can be scheduled here.
+"""When training starts by itself and what it may do then. Nothing else can be scheduled here.
 
-django-q's own page lets staff name any function to run; this form knows the product's one schedule only.
+django-q's own page lets staff name any function to run; this form knows the product's one schedule only,
+which is the training policy's shadow.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import time
+from itertools import pairwise
 from typing import Any
 
 from django import forms
@@ -12,35 +15,98 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.dates import WEEKDAYS
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django_q.models import Schedule
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSingleTimeWidget, UnfoldBooleanSwitchWidget
+from unfold.dataclasses import UnfoldAction
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSingleTimeWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
+from training import policy as policies
 from training import schedules
 from training.admin import labels
+from training.admin.base import confirmed, person
+from training.admin.freeze import FreezeForm, before_freeze, before_lift, freeze_context
+from training.admin.history import ChangesInWords
+from training.models import TrainingPolicy
 
 EVERY_DAY = "*"
-FOREVER = -1  # Schedule.repeats
 # Cron counts the days from Sunday, Python from Monday.
 DAYS = [
     (EVERY_DAY, gettext_lazy("every day")),
     *((str((day + 1) % 7), name) for day, name in WEEKDAYS.items()),
 ]
 SIMPLE_CRON = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\*|[0-6])")
+CRON_FIELDS = 5
+CHANGES_SHOWN = 20
+NUMBERS = {
+    "minimum_new": "TRAINING_SCHEDULE_MINIMUM",
+    "keep_backups": "KEEP_BACKUPS",
+    "keep_versions": "KEEP_MODEL_VERSIONS",
+}
+LABELS = {
+    "minimum_new": gettext_lazy("Newly approved anomalies needed"),
+    "keep_backups": gettext_lazy("Backups kept"),
+    "keep_versions": gettext_lazy("Model versions kept"),
+}
+
+
+def number_field(name: str) -> forms.IntegerField:
+    """Empty: what the setting says."""
+    return forms.IntegerField(
+        label=LABELS[name],
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
-    day = forms.ChoiceField(label=gettext_lazy("Day"), choices=DAYS, widget=UnfoldAdminSelectWidget)
-    at = forms.TimeField(label=gettext_lazy("Time (UTC)"), widget=UnfoldAdminSingleTimeWidget(format="%H:%M"))
     enabled = forms.BooleanField(
         label=gettext_lazy("Switched on"), required=False, widget=UnfoldBooleanSwitchWidget
     )
+    day = forms.ChoiceField(
+        label=gettext_lazy("Day"), choices=DAYS, required=False, widget=UnfoldAdminSelectWidget
+    )
+    at = forms.TimeField(
+        label=gettext_lazy("Time (UTC)"),
+        required=False,
+        widget=UnfoldAdminSingleTimeWidget(format="%H:%M"),
+    )
+    cron_line = forms.CharField(
+        label=gettext_lazy("Cron line (UTC), for advanced use"),
+        required=False,
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy(
+            "Minute, hour, day of the month, month, day of the week: 30 4 1 * * is 04:30 on the first of "
+            "each month. It goes before day and time; leave it empty to use those."
+        ),
+    )
+    minimum_new = number_field("minimum_new")
+    activation = forms.ChoiceField(
+        label=gettext_lazy("Activate the new version"),
+        choices=TrainingPolicy.Activation.choices,
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy(
+            "After a scheduled training; the gate compares both on the same held-out records."
+        ),
+    )
+    keep_backups = number_field("keep_backups")
+    keep_versions = number_field("keep_versions")
 
     class Meta:
         model = Schedule
@@ -48,25 +114,64 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["enabled"] = self.instance.repeats != schedules.DISABLED
-        if simple := SIMPLE_CRON.fullmatch(self.instance.cron or ""):
-            self.initial["at"] = time(int(simple[2]), int(simple[1]))
-            self.initial["day"] = simple[3]
+        self.policy = policies.current_policy()
+        for name, setting in NUMBERS.items():
+            self.initial[name] = getattr(self.policy, name)
+            if name in self.fields:
+                text = _("Empty: %(default)d, from the setting %(setting)s.")
+                values = {"default": getattr(settings, setting), "setting": setting}
+                self.fields[name].help_text = text % values
+        self.initial.update(enabled=self.policy.enabled, activation=self.policy.activation)
+        line = self.policy.cron_line
+        if simple := SIMPLE_CRON.fullmatch(line):
+            self.initial.update(at=time(int(simple[2]), int(simple[1])), day=simple[3])
+        else:
+            self.initial["cron_line"] = line
 
-    def apply(self, schedule: Schedule) -> None:
-        at: time = self.cleaned_data["at"]
-        schedule.schedule_type = Schedule.CRON
-        schedule.cron = f"{at.minute} {at.hour} * * {self.cleaned_data['day']}"
-        schedule.next_run = schedules.next_time(schedule.cron)
-        schedule.repeats = FOREVER if self.cleaned_data["enabled"] else schedules.DISABLED
+    def clean_cron_line(self) -> str:
+        line = " ".join(self.cleaned_data["cron_line"].split())
+        if not line:
+            return ""
+        try:
+            schedules.next_time(line)
+        except ValueError:
+            line = ""
+        if len(line.split()) != CRON_FIELDS:
+            raise forms.ValidationError(_("This is no cron line of five fields, or it is never due."))
+        return line
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = self.cleaned_data
+        if not cleaned.get("cron_line") and "cron_line" not in self.errors:
+            for name in ("day", "at"):
+                if name not in self.errors and cleaned.get(name) in {None, ""}:
+                    self.add_error(name, _("Give a day and a time, or a cron line."))
+        return cleaned
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the policy shall say; a time that is still the setting's keeps following the setting."""
+        cleaned = self.cleaned_data
+        line = cleaned["cron_line"] or f"{cleaned['at'].minute} {cleaned['at'].hour} * * {cleaned['day']}"
+        names = ("enabled", "activation", *NUMBERS)
+        chosen = {name: cleaned[name] for name in names}
+        return chosen if line == self.policy.cron_line else chosen | {"cron": line}
 
 
 @admin.register(Schedule)
 class TrainingScheduleAdmin(ModelAdmin):
     form = ScheduleForm
-    list_display = ("what", "state", "next_time")
-    fields = ("enabled", ("day", "at"), "next_time", "needs")
-    readonly_fields = ("next_time", "needs")
+    list_display = ("what", "state", "next_time", "needs")
+    list_before_template = "admin/training/freeze.html"
+    change_form_outer_before_template = "admin/training/freeze.html"
+    change_form_outer_after_template = "admin/training/policy_history.html"
+    fieldsets = (
+        (gettext_lazy("When"), {"fields": ("enabled", ("day", "at"), "cron_line", "next_time")}),
+        (gettext_lazy("Condition and gate"), {"fields": (("minimum_new", "activation"),)}),
+        (gettext_lazy("Retention"), {"fields": (("keep_backups", "keep_versions"),)}),
+    )
+    readonly_fields = ("next_time",)
+    actions_detail = ("freeze", "lift")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -80,7 +185,23 @@ class TrainingScheduleAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         schedules.ensure_schedule()
-        return super().changelist_view(request, extra_context)
+        return super().changelist_view(request, {**freeze_context(request), **(extra_context or {})})
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {
+            "show_history": False,  # the policy's own stands below the form
+            "policy_changes": list(_policy_changes()),
+            **freeze_context(request),
+            **(extra_context or {}),
+        }
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     @display(description=gettext_lazy("schedule"))
     def what(self, schedule: Schedule) -> str:
@@ -100,13 +221,17 @@ class TrainingScheduleAdmin(ModelAdmin):
 
     @display(description=gettext_lazy("condition"))
     def needs(self, schedule: Schedule) -> str:
-        return _(
-            "At least %(count)d newly approved anomalies; with fewer the training is skipped and says so."
-        ) % {"count": settings.TRAINING_SCHEDULE_MINIMUM}
+        count = policies.current_policy().minimum
+        words = ngettext(
+            "At least %(count)d newly approved anomaly; without one the training is skipped and says so.",
+            "At least %(count)d newly approved anomalies; with fewer the training is skipped and says so.",
+            count,
+        )
+        return words % {"count": count}
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: ScheduleForm, change: bool) -> None:
-        form.apply(obj)
-        obj.save(update_fields=["schedule_type", "cron", "next_run", "repeats"])
+        schedules.plan_training(user=person(request), changes=form.changes)
+        obj.refresh_from_db()
 
     def response_change(self, request: HttpRequest, obj: Schedule) -> HttpResponse:
         if obj.repeats == schedules.DISABLED:
@@ -117,3 +242,56 @@ class TrainingScheduleAdmin(ModelAdmin):
             )
         response: HttpResponse = self.response_post_save_change(request, obj)
         return response
+
+    # --- Freeze --------------------------------------------------------------------------------
+
+    def has_plan_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("django_q.change_schedule")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: object) -> list[UnfoldAction]:
+        useful = "lift" if policies.current_policy().is_frozen else "freeze"
+        allowed: list[UnfoldAction] = super().get_actions_detail(request, object_id)
+        return [entry for entry in allowed if entry.method.original_function_name == useful]
+
+    @action(
+        description=gettext_lazy("Freeze"),
+        permissions=["plan"],
+        icon="ac_unit",
+        variant=ActionVariant.WARNING,
+    )
+    def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        form = FreezeForm(request.POST or None)
+
+        def act() -> str:
+            policies.freeze(user=person(request), reason=form.cleaned_data["reason"], until=form.until)
+            return _("Training and activation are frozen.")
+
+        then = _page_of(object_id)
+        return confirmed(request, admin=self, ask=before_freeze, act=act, then=then, form=form)
+
+    @action(description=gettext_lazy("Lift the freeze"), permissions=["plan"], icon="lock_open")
+    def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        def act() -> str:
+            policies.lift_freeze(user=person(request))
+            return _("The freeze is lifted.")
+
+        return confirmed(request, admin=self, ask=before_lift, act=act, then=_page_of(object_id))
+
+
+def _page_of(object_id: str) -> str:
+    return reverse("admin:django_q_schedule_change", args=[object_id])
+
+
+def _policy_changes() -> Iterator[dict[str, Any]]:
+    """The newest changes of the policy: who, when, and each value old beside new."""
+    rows = list(TrainingPolicy.history.select_related("history_user")[: CHANGES_SHOWN + 1])
+    for row, earlier in pairwise(rows):
+        delta = row.diff_against(
+            earlier, foreign_keys_are_objs=False, excluded_fields=("frozen_by", "frozen_at")
+        )
+        shown = ChangesInWords(TrainingPolicy, row)
+        yield {
+            "at": row.history_date,
+            "who": row.history_user or _("the product itself"),
+            "changes": shown.context_for_delta_changes(delta),
+        }

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -16,6 +17,8 @@ from unfold.enums import ActionVariant
 from training import schedules, sessions
 from training.admin import labels
 from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
+from training.admin.freeze import freeze_context
+from training.admin.session_pages import attempts_of, progress_of, session_context
 from training.models import TrainingSession
 
 STATUS_COLOURS = {
@@ -38,7 +41,7 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         "duration",
         "records",
         "model_version",
-        "reason",
+        "why",
     )
     list_select_related = ("requested_by", "model_version")
     list_filter = (
@@ -47,17 +50,24 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         ("queued_at", RangeDateFilter),
     )
     list_filter_submit = True
+
+    class Media:
+        js = ("training/follow.js",)
+
     search_fields = ("reason", "requested_by__username")
     actions_list = ("train_now",)
     actions_detail = ("cancel",)
-    change_form_outer_before_template = "admin/training/session_progress.html"
+    list_before_template = "admin/training/freeze.html"
+    change_form_template = "admin/training/session.html"
+    change_form_outer_before_template = "admin/training/session_top.html"
+    change_form_outer_after_template = "admin/training/session_log.html"
     fieldsets = (
         (
             None,
             {
                 "fields": (
                     ("status_badge", "duration", "attempts"),
-                    "reason",
+                    "why",
                     ("trigger", "requested_by"),
                     ("model_version", "backup"),
                 )
@@ -98,6 +108,10 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
             "updated": session.records_updated,
             "unchanged": session.records_unchanged,
         }
+
+    @display(description=gettext_lazy("reason"))
+    def why(self, session: TrainingSession) -> str:
+        return session.reason.partition("\n")[0] or "–"
 
     # --- Train now -----------------------------------------------------------------------------
 
@@ -159,7 +173,7 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         sessions.recover_sessions()
-        return super().changelist_view(request, extra_context)
+        return super().changelist_view(request, {**freeze_context(request), **(extra_context or {})})
 
     def change_view(
         self,
@@ -169,10 +183,27 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         sessions.recover_sessions()
-        response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
         session = self.get_object(request, object_id)
-        if session is not None and session.is_active:
-            response["Refresh"] = "3"  # seconds: follows the progress without a script
+        context = {} if session is None else session_context(session, request)
+        response: HttpResponse = super().change_view(
+            request, object_id, form_url, {**context, **(extra_context or {})}
+        )
+        return response
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.progress_view)
+        name = "training_trainingsession_progress"
+        urls: list[URLPattern] = super().get_urls()
+        return [path("<path:object_id>/progress/", view, name=name), *urls]
+
+    def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The part of the page that changes while the session is active, for who follows it by script."""
+        sessions.recover_sessions()
+        session = existing(self, request, object_id)
+        context = {"progress": progress_of(session), "attempts": attempts_of(session)}
+        response = TemplateResponse(request, "admin/training/session_progress.html", context)
+        if not session.is_active:
+            response["X-Session-Ended"] = session.status
         return response
 
 

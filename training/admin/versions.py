@@ -1,24 +1,31 @@
-"""Model versions and the time line of what served."""
+"""Model versions: how good each one is; activate, keep the champion, roll back."""
 
+from dataclasses import replace
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from training import versions
 from training.admin import labels
 from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
 from training.admin.figures import figures_of
-from training.models import Activation, ModelVersion
+from training.admin.freeze import freeze_context, freeze_in_words
+from training.admin.session_pages import can_be_declined
+from training.models import ModelVersion, TrainingPolicy
+from training.policy import current_policy
+
+LIST = "admin:training_modelversion_changelist"
 
 
 @admin.register(ModelVersion)
@@ -33,7 +40,9 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "size",
     )
     search_fields = ("id__exact", "name")
-    actions_detail = ("activate",)
+    actions_list = ("roll_back_now",)
+    actions_detail = ("activate", "keep", "roll_back")
+    list_before_template = "admin/training/freeze.html"
     change_form_outer_before_template = "admin/training/version_figures.html"
     fieldsets = (
         (
@@ -41,6 +50,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("state", "created_at", "session"),
+                    ("declined_by", "declined_at"),
                     ("dataset_rows", "dataset_read_at"),
                     ("size", "verified_at"),
                     "verification_error",
@@ -97,10 +107,21 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def has_activate_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("training.activate_modelversion")
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {**freeze_context(request), **(extra_context or {})})
+
     def get_actions_detail(self, request: HttpRequest, object_id: object) -> list[UnfoldAction]:
+        """Only what can be done with this version now."""
         version = self.get_object(request, str(object_id))
+        if version is None or version.is_active or version.pruned_at:
+            return []
+        useful = {
+            "activate": True,
+            "keep": can_be_declined(version),
+            "roll_back": version == versions.version_before(),
+        }
         allowed: list[UnfoldAction] = super().get_actions_detail(request, object_id)
-        return [] if version is None or version.is_active or version.pruned_at else allowed
+        return [entry for entry in allowed if useful[entry.method.original_function_name]]
 
     @action(
         description=gettext_lazy("Activate"),
@@ -110,17 +131,145 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     )
     def activate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         version = existing(self, request, object_id)
+        form = ReasonForm(request.POST or None) if needs_reason(version) else None
 
         def act() -> str:
-            versions.activate_version(version=version, user=person(request))
+            note = form.cleaned_data["reason"] if form else ""
+            versions.activate_version(version=version, user=person(request), note=note)
             return _("%(version)s serves now, in every web process.") % {"version": version}
 
-        then = reverse("admin:training_modelversion_change", args=[version.pk])
-        return confirmed(request, admin=self, ask=lambda: _before_activation(version), act=act, then=then)
+        return confirmed(
+            request,
+            admin=self,
+            ask=lambda: _before_activation(version),
+            act=act,
+            then=_page_of(version),
+            form=form,
+        )
+
+    @action(description=gettext_lazy("Keep the champion"), permissions=["activate"], icon="block")
+    def keep(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        version = existing(self, request, object_id)
+
+        def act() -> str:
+            versions.keep_champion(candidate=version, user=person(request))
+            return _("%(champion)s goes on serving.") % {"champion": ModelVersion.objects.active()}
+
+        return confirmed(
+            request, admin=self, ask=lambda: _before_keeping(version), act=act, then=_page_of(version)
+        )
+
+    # --- Roll back -----------------------------------------------------------------------------
+
+    @action(
+        description=gettext_lazy("Roll back"),
+        permissions=["activate"],
+        icon="undo",
+        variant=ActionVariant.WARNING,
+    )
+    def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        version = existing(self, request, object_id)
+
+        def act() -> str:
+            versions.roll_back(version=version, user=person(request))
+            return _("%(version)s serves again, in every web process.") % {"version": version}
+
+        return confirmed(
+            request, admin=self, ask=lambda: _before_rolling_back(version), act=act, then=reverse(LIST)
+        )
+
+    def get_actions_list(self, request: HttpRequest) -> list[UnfoldAction]:
+        """The button names the version that it leads back to; without one there is none."""
+        allowed: list[UnfoldAction] = super().get_actions_list(request)
+        before = versions.version_before() if allowed else None
+        if before is None:
+            return []
+        words = _("Roll back to %(version)s") % {"version": before}
+        return [replace(entry, description=words) for entry in allowed]
+
+    @action(
+        description=gettext_lazy("Roll back"), permissions=["activate"], icon="undo", url_path="roll-back"
+    )
+    def roll_back_now(self, request: HttpRequest) -> HttpResponse:
+        """To the page of one version, named in its address: what is confirmed is what is done."""
+        before = versions.version_before()
+        if before is None:
+            messages.info(request, _("No other version has served before."))
+            return HttpResponseRedirect(reverse(LIST))
+        return HttpResponseRedirect(reverse("admin:training_modelversion_roll_back", args=[before.pk]))
+
+
+class ReasonForm(forms.Form):
+    """Why the gate is overridden: kept with who did it and when."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Why activate it against the gate?"),
+        max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=gettext_lazy("Kept on the time line, with your name."),
+    )
+
+
+def needs_reason(version: ModelVersion) -> bool:
+    """The gate refused it, and something else serves."""
+    champion = ModelVersion.objects.active()
+    return version.is_refused and champion not in {None, version}
+
+
+def _page_of(version: ModelVersion) -> str:
+    return reverse("admin:training_modelversion_change", args=[version.pk])
+
+
+def _before_keeping(version: ModelVersion) -> Confirmation:
+    champion = ModelVersion.objects.active()
+    return Confirmation(
+        title=_("Keep %(champion)s?") % {"champion": champion},
+        changes=[
+            _("%(champion)s goes on serving; it is noted that you decided so.") % {"champion": champion},
+            _("%(version)s stays stored.") % {"version": version},
+        ],
+        way_back=_("%(version)s can still be activated.") % {"version": version},
+        button=_("Keep the champion"),
+    )
+
+
+def _before_rolling_back(version: ModelVersion) -> Confirmation:
+    champion = ModelVersion.objects.active()
+    is_possible = version == versions.version_before(champion)
+    return Confirmation(
+        title=_("Roll back to %(version)s?") % {"version": version},
+        changes=[
+            switch_in_words(champion, version),
+            _("The records stay as they are: to bring back earlier ones too, restore a backup."),
+        ]
+        if is_possible
+        else [_("%(version)s is not what served before.") % {"version": version}],
+        way_back=_("%(champion)s stays stored and can be activated again.") % {"champion": champion}
+        if is_possible
+        else "",
+        button=_("Roll back"),
+        is_possible=is_possible,
+    )
+
+
+def _frozen(champion: ModelVersion | None) -> TrainingPolicy | None:
+    """The freeze that stands in the way of an activation."""
+    policy = current_policy()
+    return policy if policy.is_frozen and champion is not None else None
 
 
 def _before_activation(version: ModelVersion) -> Confirmation:
     champion = ModelVersion.objects.active()
+    if frozen := _frozen(champion):
+        return Confirmation(
+            title=_("Activate %(version)s?") % {"version": version},
+            changes=[
+                freeze_in_words(frozen),
+                _("Lift the freeze first, on the page of the training schedule."),
+            ],
+            button=_("Activate"),
+            is_possible=False,
+        )
     changes = [
         switch_in_words(champion, version),
         _("Held-out MAE (availability · fiability · safety) of %(version)s: %(mae)s")
@@ -149,17 +298,3 @@ def switch_in_words(old: ModelVersion | None, new: ModelVersion | None) -> str:
     if old == new:
         return _("The model stays: %(version)s.") % {"version": new or none}
     return _("The model that serves changes: %(old)s → %(new)s.") % {"old": old or none, "new": new or none}
-
-
-@admin.register(Activation)
-class ActivationAdmin(ReadOnlyAdmin):
-    """The time line: which version served from when, why, and by whom."""
-
-    list_display = ("activated_at", "version_or_none", "reason", "activated_by")
-    list_select_related = ("version", "activated_by")
-    list_filter = (("reason", ChoicesCheckboxFilter),)
-    list_filter_submit = True
-
-    @display(description=gettext_lazy("model version"), ordering="version")
-    def version_or_none(self, activation: Activation) -> str:
-        return str(activation.version or _("no model"))

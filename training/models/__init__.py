@@ -4,9 +4,11 @@ from training.models.anomaly import Anomaly
 from training.models.backup import Backup
 from training.models.file_import import FileImport
 from training.models.notices import Delivery, Event, MailSubscription, Webhook
+from training.models.policy import TrainingPolicy
 from training.models.quality import LabelFinding, QualityReport
 from training.models.review import Review, ReviewLease, disputed
 from training.models.session import TrainingSession
+from training.models.session_log import SessionLogEntry
 from training.models.version import Activation, ModelVersion
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "QualityReport",
     "Review",
     "ReviewLease",
+    "SessionLogEntry",
+    "TrainingPolicy",
     "TrainingSession",
     "Webhook",
     "disputed",

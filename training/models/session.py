@@ -54,6 +54,16 @@ class TrainingSession(models.Model):
         WRITE = "write", _("writing the model")
         PUBLISH = "publish", _("publishing")
 
+    class Cause(models.TextChoices):
+        NO_WORKER = "no_worker", _("no worker")
+        DIED = "died", _("the process died")
+        TIMEOUT = "timeout", _("too slow")
+        DISK = "disk", _("disk")
+        DATA = "data", _("data or model")
+        TOO_FEW = "too_few", _("too little new")
+        BUSY = "busy", _("another session")
+        FROZEN = "frozen", _("frozen")
+
     ACTIVE = (Status.QUEUED, Status.RUNNING)
 
     trigger = models.CharField(_("trigger"), max_length=10, choices=Trigger)
@@ -72,6 +82,8 @@ class TrainingSession(models.Model):
     cancel_requested = models.BooleanField(_("cancel requested"), default=False)
     # Why it failed, was cancelled or skipped, in a sentence fit to show.
     reason = models.TextField(_("reason"), blank=True)
+    # What kind of reason, when it failed or was skipped: it decides what to advise.
+    cause = models.CharField(_("cause"), max_length=10, choices=Cause, blank=True)
 
     queued_at = models.DateTimeField(_("queued at"), default=timezone.now)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)

@@ -32,6 +32,16 @@ class ModelVersion(StoredDirectory):
     comparison = models.JSONField(_("comparison with the champion"), default=dict)
 
     is_active = models.BooleanField(_("active"), default=False)
+    # Somebody looked at the result and let the champion go on serving; None once it serves itself.
+    declined_at = models.DateTimeField(_("champion kept at"), null=True, blank=True)
+    declined_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("champion kept by"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
 
     objects = ModelVersionQuerySet.as_manager()
 
@@ -52,6 +62,11 @@ class ModelVersion(StoredDirectory):
     def __str__(self) -> str:
         return str(_("version %(number)d") % {"number": self.pk})
 
+    @property
+    def is_refused(self) -> bool:
+        """The gate did not let it pass: worse than the champion of that day, or nothing was measured."""
+        return self.comparison.get("passed") is False
+
 
 class Activation(models.Model):
     """One entry of the time line of what served: append-only."""
@@ -62,6 +77,8 @@ class Activation(models.Model):
         GATE = "gate", _("not worse than the champion")
         FIRST = "first", _("first version")
         RESTORE = "restore", _("restored from a backup")
+        OVERRIDE = "override", _("activated against the gate")
+        ROLLBACK = "rollback", _("rolled back")
 
     version = models.ForeignKey(
         ModelVersion,
@@ -71,6 +88,8 @@ class Activation(models.Model):
         related_name="activations",
     )
     reason = models.CharField(_("reason"), max_length=10, choices=Reason)
+    # Why, in the words of who did it; the gate's refusal is not overridden without.
+    note = models.TextField(_("note"), blank=True)
     activated_at = models.DateTimeField(_("activated at"), auto_now_add=True)
     activated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -85,6 +104,11 @@ class Activation(models.Model):
         verbose_name = _("activation")
         verbose_name_plural = _("activations")
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(reason="override") | ~Q(note=""), name="override_of_the_gate_has_note"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.version} {self.get_reason_display()}"

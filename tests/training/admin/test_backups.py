@@ -95,6 +95,12 @@ def test_the_page_before_a_restore_says_what_will_change(
         "1 record that is gone is created again.",
     ]
     assert confirmation.way_back.startswith("A backup of the present is made first")
+    assert confirmation.table.caption == "The first 5 records that change"
+    assert [(row[0], str(row[2]), *row[3:]) for row in confirmation.table.rows][2:] == [
+        ("T-000", "earlier scores", "1 · 5 · 5", "1 · 1 · 5"),
+        ("T-001", "approved again", "2 · 1.5 · 4", "2 · 1.5 · 4"),
+        ("T-002", "created again", "–", "3 · 2 · 3"),
+    ]
     assert ModelVersion.objects.active() == later
     assert Backup.objects.count() == 1
 
@@ -105,6 +111,7 @@ def test_the_page_before_a_restore_says_when_nothing_changes(backup: Backup, ver
         f"The model stays: {version}.",
         "The records stay as they are.",
     ]
+    assert confirmation.table is None
 
 
 def test_restore_brings_model_and_records_back(
@@ -147,7 +154,9 @@ def test_pruning_names_what_goes_and_takes_only_that(backup: Backup, settings: S
     settings.KEEP_BACKUPS = 1
     client = staff(LOOK, "training.delete_backup")
     confirmation = client.get(PRUNE).context["confirmation"]
-    assert [change.partition(" (")[0] for change in confirmation.changes] == [f"The files of {backup}"]
+    kept, *removed = confirmation.changes
+    assert kept == "The newest 1 backup is kept, and the newest that holds the active version."
+    assert [change.partition(" (")[0] for change in removed] == [f"The files of {backup}"]
     assert said(client.post(PRUNE)) == ["The files of 1 backup are removed."]
     backup.refresh_from_db()
     newest.refresh_from_db()
@@ -160,7 +169,11 @@ def test_pruning_names_what_goes_and_takes_only_that(backup: Backup, settings: S
 def test_pruning_with_nothing_to_remove_offers_no_button(backup: Backup) -> None:
     response = superuser().get(PRUNE)
     assert response.context["confirmation"].changes == [
-        "Nothing to remove: there are not more backups than are kept."
+        (
+            "The newest 20 backups are kept, and the newest that holds the active version. The page of the "
+            "training schedule, or the setting KEEP_BACKUPS, says how many."
+        ),
+        "Nothing to remove: there are not more backups than are kept.",
     ]
     form = response.content.decode().partition('class="tp-confirm"')[2].partition("</form>")[0]
     assert "<a href" in form

@@ -24,7 +24,7 @@ def test_a_superuser_sees_every_place() -> None:
         "Doubtful labels",
         "Training sessions",
         "Model versions",
-        "Activations",
+        "Time line",
         "Backups",
         "Training schedule",
         "Waiting tasks",

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
@@ -7,8 +7,12 @@ from django_q.models import OrmQ
 from pytest_django import DjangoAssertNumQueries
 
 from tests.factories import ApprovedFactory, SessionFactory, UserFactory, VersionFactory
-from tests.training.admin.people import said, staff, superuser, user_of
-from training.models import TrainingSession
+from tests.training.admin.people import client_of, said, staff, superuser, user_of
+from training.admin.session_pages import advice_of, progress_of
+from training.models import SessionLogEntry, TrainingSession
+from training.policy import freeze
+from training.schedules import ensure_schedule
+from training.session_log import note_event, note_step
 
 pytestmark = pytest.mark.django_db
 Status = TrainingSession.Status
@@ -135,8 +139,10 @@ def test_a_running_session_shows_its_progress_and_follows_it() -> None:
     client = staff(*MAY_CANCEL)
     response = client.get(page(session))
     html = response.content.decode()
-    assert response["Refresh"] == "3"
-    assert '<progress max="100" value="62"' in html
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in html
+    assert f'data-follow="{page(session, "progress")}"' in html
+    assert "training/follow.js" in html
+    assert '<progress data-slot="bar" max="100" value="62"' in html
     assert "Fitting" in html
     assert [action["title"] for action in response.context["actions_detail"]] == ["Cancel the training"]
 
@@ -146,8 +152,111 @@ def test_an_ended_session_says_why_and_stands_still() -> None:
     response = staff(*MAY_CANCEL).get(page(session))
     assert "The disk is full." in response.content.decode()
     assert "<progress" not in response.content.decode()
-    assert "Refresh" not in response
+    assert 'http-equiv="refresh"' not in response.content.decode()
     assert response.context["actions_detail"] == []
+
+
+def test_the_script_asks_for_the_part_that_changes() -> None:
+    session = running(step=TrainingSession.Step.FIT, progress=62)
+    note_step(session.pk, 1, TrainingSession.Step.FIT)
+    client = staff("training.view_trainingsession")
+    response = client.get(page(session, "progress"))
+    html = response.content.decode()
+    assert "X-Session-Ended" not in response
+    assert "<html" not in html
+    for slot in ('data-slot="step" aria-live="polite">Fitting', 'value="62"', 'data-slot="left">62 % · '):
+        assert slot in html
+    assert '<li aria-current="step">' in html
+    TrainingSession.objects.update(status=Status.FAILED, finished_at=timezone.now())
+    assert client.get(page(session, "progress"))["X-Session-Ended"] == "failed"
+
+
+def test_the_progress_is_for_who_may_see_the_session() -> None:
+    session = running()
+    assert staff().get(page(session, "progress")).status_code == 404
+    assert client_of(UserFactory.create()).get(page(session, "progress")).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "How long it still takes is not known yet."),
+        (3.0, "A few seconds left."),
+        (23.0, "About 25 s left."),
+        (86.0, "About 1 min left."),
+        (200.0, "About 3 min left."),
+    ],
+)
+def test_what_is_left_is_said_no_finer_than_it_is_known(
+    seconds: float | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.admin.session_pages.seconds_left", lambda _session: seconds)
+    assert progress_of(running())["left"] == words
+
+
+def test_a_failure_says_what_happened_what_was_kept_and_what_to_do() -> None:
+    session = SessionFactory.create(status=Status.FAILED, reason="It timed out.", cause="timeout")
+    html = staff(*MAY_CANCEL).get(page(session)).content.decode()
+    assert "It timed out." in html
+    assert "It may take 3600 s (setting TRAINING_TIMEOUT)" in html
+    assert "The model that serves keeps serving, and all records are kept." in html
+
+
+def test_every_cause_has_its_advice() -> None:
+    advice = [advice_of(TrainingSession(cause=cause)) for cause in TrainingSession.Cause]
+    assert all(advice)
+    assert advice_of(TrainingSession()) == ""
+
+
+def test_the_log_tells_each_attempt_with_its_times() -> None:
+    begin = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    session = SessionFactory.create(
+        status=Status.FAILED, reason="x", attempts=2, finished_at=begin + timedelta(seconds=75)
+    )
+    told = [(1, "start", 0), (1, "backup", 2), (2, "start", 60), (2, "fit", 65)]
+    for attempt, step, seconds in told:
+        moment = begin + timedelta(seconds=seconds)
+        SessionLogEntry.objects.create(session=session, attempt=attempt, kind="step", step=step, at=moment)
+    note_event(session.pk, 1, "The worker died: the session is queued again.")
+    SessionLogEntry.objects.create(session=session, attempt=2, kind="line", text="<b>MemoryError</b>")
+    response = superuser().get(page(session))
+    first, second = response.context["attempts"]
+    assert [(step.name, step.duration) for step in first.steps] == [
+        ("starting", "2 s"),
+        ("backing up", "0 s"),
+    ]
+    assert [(step.name, step.duration) for step in second.steps] == [("starting", "5 s"), ("fitting", "10 s")]
+    html = response.content.decode()
+    for words in ("Attempt 2", "12:01:05", "the session is queued again", "&lt;b&gt;MemoryError&lt;/b&gt;"):
+        assert words in html
+
+
+def test_the_result_sets_both_side_by_side_and_offers_both_decisions() -> None:
+    champion = VersionFactory.create(is_active=True)
+    version = VersionFactory.create(comparison={"passed": False, "candidate": {}, "champion": {}})
+    session = SessionFactory.create(status=Status.SUCCEEDED, model_version=version)
+    looks = staff("training.view_trainingsession").get(page(session)).context["result"]
+    assert (looks["version"], looks["champion"]) == (version, champion)
+    assert "activate_url" not in looks
+    decides = staff("training.view_trainingsession", "training.activate_modelversion").get(page(session))
+    assert decides.context["result"]["activate_url"] == reverse(
+        "admin:training_modelversion_activate", args=[version.pk]
+    )
+    html = decides.content.decode()
+    assert reverse("admin:training_modelversion_keep", args=[version.pk]) in html
+    assert f"This training made {version}." in html
+    assert f"{champion} serves." in html
+
+
+def test_the_start_of_the_list_says_who_froze_it_and_why() -> None:
+    schedule = ensure_schedule()
+    freeze(user=UserFactory.create(username="ines"), reason="outage of unit 2")
+    html = staff("training.view_trainingsession").get(LIST).content.decode()
+    assert "Frozen by ines since " in html
+    assert "outage of unit 2" in html
+    lift = reverse("admin:django_q_schedule_lift", args=[schedule.pk])
+    assert lift not in html
+    assert lift in superuser().get(LIST).content.decode()
 
 
 def test_looking_takes_a_dead_session_back() -> None:
@@ -185,5 +294,15 @@ def test_the_list_costs_the_same_for_one_and_for_three(
             model_version=VersionFactory.create(),
             requested_by=UserFactory.create(),
         )
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         client.get(LIST)
+
+
+def test_a_page_costs_the_same_for_a_long_log(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    session = SessionFactory.create(status=Status.FAILED, reason="x")
+    client = superuser()
+    for count in (1, 3):
+        for number in range(count):
+            note_event(session.pk, 1, f"event {number}")
+        with django_assert_num_queries(8):
+            client.get(page(session))

@@ -5,12 +5,13 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from tests.factories import VersionFactory
+from tests.factories import UserFactory, VersionFactory
 from tests.trained import approved_records, trained_version
 from tests.training.admin.people import said, staff, superuser, user_of
 from training import artifacts, frames
 from training.ml.fitting import fit_and_measure
 from training.models import Activation, ModelVersion
+from training.policy import freeze
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:training_modelversion_changelist")
@@ -102,7 +103,7 @@ def test_the_button_is_there_when_it_can_do_something(champion: ModelVersion) ->
         version: [action["title"] for action in client.get(page(version)).context["actions_detail"]]
         for version in (champion, candidate, pruned)
     }
-    assert shown == {champion: [], candidate: ["Activate"], pruned: []}
+    assert shown == {champion: [], candidate: ["Activate", "Keep the champion"], pruned: []}
 
 
 def test_the_state_is_a_word() -> None:
@@ -120,7 +121,8 @@ def test_the_figures_stand_side_by_side_and_the_rest_is_folded() -> None:
     trained = fit_and_measure(frames.approved_frame())
     version = VersionFactory.create(
         metrics=trained.metrics,
-        comparison=comparison(passed=False) | {"champion_metrics": trained.metrics["dummy"]},
+        comparison=comparison(passed=False)
+        | {"champion_version": 7, "champion_metrics": trained.metrics["dummy"]},
     )
     response = superuser().get(page(version))
     figures = response.context["figures"]
@@ -134,17 +136,142 @@ def test_the_figures_stand_side_by_side_and_the_rest_is_folded() -> None:
         f"{dummy['mae']:.3f}",
     ]
     words = [str(row["word"]).replace("\xa0", " ") for row in figures["targets"][0]["deciding"]]
-    assert words == [
-        "MAE",
-        "recall ≥ 4",
-        "precision ≥ 4",
-        "recall, needs attention",
-        "precision, needs attention",
-    ]
+    assert words == ["MAE", "recall ≥ 4"]
+    assert (str(figures["version"]), figures["champion"]) == (f"version {version.pk}", "version 7")
     assert figures["targets"][0]["confusion"] == availability["confusion_matrix"]
     html = response.content.decode()
     assert html.count("<details>") == 3
     assert html.count('class="tp-confusion"') == 3
+
+
+def test_each_score_has_its_recall_precision_and_records() -> None:
+    model = {"mae": 0.5, "confusion_matrix": [[3, 1, 0], [1, 1, 0], [0, 0, 0]]}
+    champion = {"mae": 0.5, "confusion_matrix": [[4, 0, 0], [2, 0, 0], [0, 0, 0]]}
+    version = VersionFactory.create(
+        metrics={"rows": 6} | {name: dict.fromkeys(TARGETS, model) for name in ("model", "dummy")},
+        comparison=comparison(passed=True) | {"champion_metrics": dict.fromkeys(TARGETS, champion)},
+    )
+    classes = superuser().get(page(version)).context["figures"]["targets"][0]["classes"]
+    assert [(row["score"], row["rows"], row["values"]) for row in classes] == [
+        (1, 4, ["0.75", "1.00", "0.75", "0.67"]),
+        (2, 2, ["0.50", "0.00", "0.50", "–"]),
+        (3, 0, ["–", "–", "–", "–"]),
+    ]
+
+
+# --- Against the gate, keep the champion, roll back, frozen ------------------------------------
+
+
+@pytest.fixture
+def refused(champion: ModelVersion) -> ModelVersion:
+    approved_records()
+    return trained_version(metrics=measured(0.75), comparison=comparison(passed=False))
+
+
+def test_against_the_gate_a_reason_is_asked_for_and_kept(refused: ModelVersion) -> None:
+    client = staff(*MAY_ACTIVATE)
+    assert list(client.get(page(refused, "activate")).context["form"].fields) == ["reason"]
+    response = client.post(page(refused, "activate"), {"reason": " "})
+    assert (response.status_code, response.context["form"].errors) == (
+        200,
+        {"reason": ["This field is required."]},
+    )
+    assert not Activation.objects.exists()
+    client.post(page(refused, "activate"), {"reason": "new unit in service"})
+    entry = Activation.objects.get()
+    assert (entry.version, entry.reason, entry.note, entry.activated_by) == (
+        refused,
+        "override",
+        "new unit in service",
+        user_of(client),
+    )
+    html = superuser().get(reverse("admin:training_activation_changelist")).content.decode()
+    assert "new unit in service" in html
+    assert "activated against the gate" in html
+
+
+def test_what_passed_the_gate_needs_no_reason(champion: ModelVersion) -> None:
+    candidate = VersionFactory.create(comparison=comparison(passed=True))
+    assert staff(*MAY_ACTIVATE).get(page(candidate, "activate")).context["form"] is None
+
+
+def test_keeping_the_champion_is_noted(champion: ModelVersion) -> None:
+    candidate = VersionFactory.create()
+    client = staff(*MAY_ACTIVATE)
+    confirmation = client.get(page(candidate, "keep")).context["confirmation"]
+    assert confirmation.title == f"Keep {champion}?"
+    assert said(client.post(page(candidate, "keep"))) == [f"{champion} goes on serving."]
+    candidate.refresh_from_db()
+    assert candidate.declined_by == user_of(client)
+    shown = client.get(page(candidate)).context["actions_detail"]
+    assert [action["title"] for action in shown] == ["Activate"]
+
+
+@pytest.fixture
+def earlier(champion: ModelVersion) -> ModelVersion:
+    """What served before the champion."""
+    approved_records()
+    version = trained_version("version_0")
+    Activation.objects.create(version=version, reason="first")
+    Activation.objects.create(version=champion, reason="gate")
+    return version
+
+
+def test_one_button_rolls_back_to_what_served_before(champion: ModelVersion, earlier: ModelVersion) -> None:
+    client = staff(*MAY_ACTIVATE)
+    shown = client.get(LIST).context["actions_list"]
+    assert [action["title"] for action in shown] == [f"Roll back to {earlier}"]
+    response = client.get(reverse("admin:training_modelversion_roll_back_now"))
+    assert response["Location"] == page(earlier, "roll_back")
+    confirmation = client.get(page(earlier, "roll_back")).context["confirmation"]
+    assert confirmation.changes[0] == f"The model that serves changes: {champion} → {earlier}."
+    assert ModelVersion.objects.active() == champion
+    response = client.post(page(earlier, "roll_back"))
+    assert said(response) == [f"{earlier} serves again, in every web process."]
+    assert ModelVersion.objects.active() == earlier
+    entry = Activation.objects.latest("pk")
+    assert (entry.reason, entry.activated_by) == ("rollback", user_of(client))
+
+
+def test_without_an_earlier_one_there_is_no_way_back(champion: ModelVersion) -> None:
+    client = staff(*MAY_ACTIVATE)
+    assert client.get(LIST).context["actions_list"] == []
+    response = client.get(reverse("admin:training_modelversion_roll_back_now"))
+    assert (response["Location"], said(response)) == (LIST, ["No other version has served before."])
+    response = client.get(page(champion, "roll_back"))
+    assert response.context["confirmation"].is_possible is False
+    client.post(page(champion, "roll_back"))
+    assert not Activation.objects.exists()
+
+
+def test_nothing_is_activated_while_frozen_but_the_way_back_is_open(
+    champion: ModelVersion, earlier: ModelVersion
+) -> None:
+    freeze(user=UserFactory.create(username="ines"), reason="outage of unit 2")
+    candidate = trained_version("version_2")
+    client = staff(*MAY_ACTIVATE)
+    confirmation = client.get(page(candidate, "activate")).context["confirmation"]
+    assert confirmation.is_possible is False
+    assert confirmation.changes[0].startswith("Frozen by ines since ")
+    assert confirmation.changes[0].endswith("until somebody lifts it: outage of unit 2")
+    assert said(client.post(page(candidate, "activate"))) == [
+        "Nothing was changed: training and activation are frozen. Lift the freeze first."
+    ]
+    assert ModelVersion.objects.active() == champion
+    client.post(page(earlier, "roll_back"))
+    assert ModelVersion.objects.active() == earlier
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", ["keep", "roll_back"])
+def test_who_may_only_look_decides_nothing(
+    name: str, method: str, champion: ModelVersion, earlier: ModelVersion
+) -> None:
+    client = staff("training.view_modelversion")
+    assert getattr(client, method)(page(earlier, name)).status_code == 403
+    assert client.get(LIST).context["actions_list"] == []
+    assert client.get(reverse("admin:training_modelversion_roll_back_now")).status_code == 403
+    assert ModelVersion.objects.active() == champion
 
 
 def test_a_version_without_held_out_records_says_so() -> None:
@@ -161,7 +288,7 @@ def test_the_time_line_says_when_nothing_served() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize(
-    ("name", "queries"), [("modelversion", 5), ("activation", 5)], ids=["versions", "activations"]
+    ("name", "queries"), [("modelversion", 7), ("activation", 8)], ids=["versions", "activations"]
 )
 def test_lists_cost_the_same_for_one_and_for_three(
     name: str, queries: int, count: int, django_assert_num_queries: DjangoAssertNumQueries

@@ -78,7 +78,20 @@ def test_the_preview_says_what_the_restore_then_does(
         scores_changed=3,
         texts_changed=3,
         records_in_backup=12,
+        examples=preview.examples,
     )
+    told = [(change.anomaly_id, change.kind.value, change.old, change.new) for change in preview.examples]
+    assert told == [
+        ("new-2", "to_pending", (2, 1, 3), None),
+        ("new-1", "to_pending", (2, 1, 3), None),
+        ("T-000", "scores", (5, 5, 5), (1, 1, 5)),
+        ("T-001", "scores", (2, 1.5, 1.5), (2, 1.5, 4)),
+        ("T-002", "scores", (None, 2, 3), (3, 2, 3)),
+        ("T-003", "texts", (4, 1, 2), (4, 1, 2)),
+        ("T-004", "texts", (5, 1.5, 5), (5, 1.5, 5)),
+        ("T-005", "recreated", None, (1, 2, 4)),
+        ("T-010", "texts", (1, 1.5, 3), (1, 1.5, 3)),
+    ]
     assert whole_state() == before
     result = restoring.restore_backup(backup=backup)
     assert (result.backup, result.version) == (backup, version)
@@ -95,6 +108,15 @@ def test_the_preview_says_what_the_restore_then_does(
         texts_changed=0,
         records_in_backup=12,
     )
+
+
+def test_a_preview_lists_some_of_many(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "EXAMPLES", 3)
+    newest = ApprovedFactory.create_batch(5)[:1:-1]
+    Anomaly.objects.filter(anomaly_id__startswith="T-").update(availability_score=5)
+    preview = restoring.preview_restore(backup=backup)
+    assert (preview.records_to_pending, preview.scores_changed) == (5, 10)
+    assert [change.anomaly_id for change in preview.examples] == [anomaly.anomaly_id for anomaly in newest]
 
 
 def test_restoring_loses_nothing(backup: Backup, second: ModelVersion) -> None:

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from training import versions
 from training.api.v1.base import ResourceViewSet
+from training.api.v1.fields import StrictSerializer, TextField
 from training.api.v1.filters import VersionFilter
 from training.ml.records import TARGETS
 from training.models import ModelVersion
@@ -56,10 +57,21 @@ class MetricsSerializer(serializers.ModelSerializer[ModelVersion]):
         read_only_fields = fields
 
 
+class ActivationSerializer(StrictSerializer):
+    reason = TextField(
+        max_length=500,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="Kept on the time line; needed for a version that the gate refused.",
+    )
+
+
 class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     permissions = {
         "list": "training.view_modelversion",
         "activate": "training.activate_modelversion",
+        "roll_back": "training.activate_modelversion",
     }
     queryset = ModelVersion.objects.select_related("session")
     serializer_class = VersionSerializer
@@ -73,9 +85,22 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         """All that was measured on held-out rows, the training set's statistics, and the gate's verdict."""
         return Response(self.get_serializer(self.get_object()).data)
 
-    @extend_schema(request=None)
+    @extend_schema(request=ActivationSerializer, responses=VersionSerializer)
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, pk: str) -> Response:
-        """Verify, load and try it, then let it serve in every web process."""
-        versions.activate_version(version=self.get_object(), user=self.caller)
+        """Verify, load and try it, then let it serve in every web process.
+
+        409 while activation is frozen, and for a version that the gate refused without a `reason`.
+        """
+        body = ActivationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        note = body.validated_data["reason"]
+        versions.activate_version(version=self.get_object(), user=self.caller, note=note)
+        return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"], url_path="roll-back")
+    def roll_back(self, request: Request, pk: str) -> Response:
+        """Let it serve again: the version that served before the one that serves. 409 for any other."""
+        versions.roll_back(version=self.get_object(), user=self.caller)
         return Response(self.get_serializer(self.get_object()).data)

@@ -74,10 +74,10 @@ def progress(session: TrainingSession) -> Iterator[Listener]:
 
 
 def let_serve(version: ModelVersion) -> None:
-    """Raises UnservableVersionError."""
+    """Raises FrozenError or UnservableVersionError."""
     first = ModelVersion.objects.active() is None
     reason = Activation.Reason.FIRST if first else Activation.Reason.REQUEST
-    versions.activate_version(version=version, reason=reason)
+    versions.activate_version(version=version, reason=reason, note="train --activate: better or not")
 
 
 def figures(version: ModelVersion) -> str:

@@ -40,7 +40,7 @@ class Route:
 
     def address(self) -> str:
         """Of the newest row of that kind."""
-        resource, verb = self.name.split("-")
+        resource, verb = self.name.split("-", 1)
         path, model, key = RESOURCES[resource]
         row = "" if verb == "list" else f"{model.objects.values_list(key, flat=True).latest('pk')}/"
         return f"/api/v1/{path}/{row}" + ("" if verb in {"list", "detail"} else f"{verb}/")
@@ -71,6 +71,7 @@ ROUTES = [
     Route("version-detail", "get", "training.view_modelversion", 200),
     Route("version-metrics", "get", "training.view_modelversion", 200),
     Route("version-activate", "post", "training.activate_modelversion", 200, needs_files=True),
+    Route("version-roll-back", "post", "training.activate_modelversion", 409),
     Route("backup-list", "get", "training.view_backup", 200),
     Route("backup-list", "post", "training.add_backup", 201),
     Route("backup-detail", "get", "training.view_backup", 200),

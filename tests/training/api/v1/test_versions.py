@@ -11,8 +11,9 @@ from rest_framework.test import APIClient
 from tests.factories import SessionFactory, VersionFactory
 from tests.trained import approved_records, trained_version
 from tests.training.api.v1.conftest import ClientOf
-from training import artifacts
+from training import artifacts, versions
 from training.models import Activation, ModelVersion
+from training.policy import freeze
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/model-versions/"
@@ -125,6 +126,54 @@ def test_activate_makes_it_serve(owner: APIClient) -> None:
     assert (entry.version, entry.reason) == (second, "request")
     assert entry.activated_by is not None
     assert owner.get(url_of(first)).json()["is_active"] is False
+
+
+def test_against_the_gate_a_reason_is_needed_and_kept(owner: APIClient) -> None:
+    approved_records()
+    first = trained_version("version_1", is_active=True)
+    refused = trained_version("version_2", comparison={"passed": False, "sentence": "Worse on fiability."})
+    response = owner.post(url_of(refused, "activate"))
+    assert (response.status_code, response.json()["error"]) == (
+        409,
+        f"The gate refused {refused}. Worse on fiability. To activate it all the same, give a reason.",
+    )
+    assert ModelVersion.objects.active() == first
+    response = owner.post(url_of(refused, "activate"), {"reason": "new unit"}, format="json")
+    assert (response.status_code, response.json()["is_active"]) == (200, True)
+    entry = Activation.objects.get()
+    assert (entry.reason, entry.note) == ("override", "new unit")
+
+
+@pytest.mark.parametrize("body", [{"reason": 5}, {"why": "x"}, {"reason": "x" * 501}], ids=str)
+def test_a_reason_is_a_text(owner: APIClient, body: dict[str, object]) -> None:
+    version = VersionFactory.create()
+    assert owner.post(url_of(version, "activate"), body, format="json").status_code == 400
+
+
+def test_nothing_is_activated_while_frozen(owner: APIClient) -> None:
+    first, second = VersionFactory.create(is_active=True), VersionFactory.create()
+    freeze(user=None, reason="outage")
+    response = owner.post(url_of(second, "activate"))
+    assert (response.status_code, response.json()["error"]) == (
+        409,
+        "Training and activation are frozen until it is lifted: outage",
+    )
+    assert ModelVersion.objects.active() == first
+
+
+def test_rolling_back_leads_to_what_served_before(owner: APIClient) -> None:
+    approved_records()
+    first, second, third = (trained_version(f"version_{number}") for number in range(3))
+    for version in (first, second):
+        versions.set_active(version=version, reason=Activation.Reason.REQUEST)
+    response = owner.post(url_of(third, "roll-back"))
+    assert (response.status_code, response.json()["error"]) == (
+        409,
+        f"{third} is not the version that served before.",
+    )
+    response = owner.post(url_of(first, "roll-back"))
+    assert (response.status_code, response.json()["is_active"]) == (200, True)
+    assert Activation.objects.latest("pk").reason == "rollback"
 
 
 @pytest.mark.parametrize("damage", ["altered", "pruned"])
