@@ -107,7 +107,7 @@ class TestFreeze:
 class TestCarriedOver:
     """What was set on the queue's own row before there was a policy."""
 
-    migration = import_module("training.migrations.0007_carry_schedule")
+    migration = import_module("training.migrations.0011_carry_schedule")
 
     def schedule(self, **values: object) -> Schedule:
         row = {

@@ -7,6 +7,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
@@ -30,7 +31,7 @@ from training.admin.base import (
 from training.admin.versions import switch_in_words
 from training.models import Backup
 from training.policy import current_policy
-from training.restoring import RecordChange, RestorePreview, Scores
+from training.restoring import EXAMPLES, RecordChange, RestorePreview, Scores
 
 LIST = "admin:training_backup_changelist"
 CHANGE_WORDS: dict[RecordChange.Kind, Promise] = {
@@ -277,23 +278,20 @@ def _examples(preview: RestorePreview) -> Table | None:
     if not preview.examples:
         return None
     count = len(preview.examples)
-    caption = ngettext("%(count)d record that changes", "The first %(count)d records that change", count)
+    if count < EXAMPLES:
+        caption = ngettext("%(count)d record that changes", "%(count)d records that change", count)
+    else:
+        caption = _("The first %(count)d records that change")
     return Table(
         caption=caption % {"count": count},
-        columns=[
-            _("anomaly"),
-            _("report"),
-            _("what happens"),
-            _("scores now (A · F · S)"),
-            _("scores after"),
-        ],
+        columns=[_("report"), _("what happens"), _("scores now → after (A · F · S)")],
         rows=[
             [
-                change.anomaly_id,
-                Truncator(change.description).chars(60),
+                format_html(
+                    "{}<br><small>{}</small>", Truncator(change.description).chars(80), change.anomaly_id
+                ),
                 CHANGE_WORDS[change.kind],
-                _scores_in_words(change.old),
-                _scores_in_words(change.new) if change.new else _scores_in_words(change.old),
+                f"{_scores_in_words(change.old)} → {_scores_in_words(change.new or change.old)}",
             ]
             for change in preview.examples
         ],

@@ -48,6 +48,7 @@ def figures_of(version: ModelVersion) -> dict[str, Any]:
         "gate": gate(version),
         "version": version,
         "champion": _champion_of(version),
+        "short": [f"v{version.pk}", f"v{version.comparison.get('champion_version') or '–'}"],
         "targets": [
             _target(target, measured[target], champions.get(target) or {}, dummies[target])
             for target in TARGETS

@@ -167,7 +167,15 @@ class TrainingScheduleAdmin(ModelAdmin):
     change_form_outer_after_template = "admin/training/policy_history.html"
     fieldsets = (
         (gettext_lazy("When"), {"fields": ("enabled", ("day", "at"), "cron_line", "next_time")}),
-        (gettext_lazy("Condition and gate"), {"fields": (("minimum_new", "activation"),)}),
+        (
+            gettext_lazy("Condition and gate"),
+            {
+                "fields": (
+                    "minimum_new",
+                    "activation",
+                )
+            },
+        ),
         (gettext_lazy("Retention"), {"fields": (("keep_backups", "keep_versions"),)}),
     )
     readonly_fields = ("next_time",)
@@ -196,6 +204,7 @@ class TrainingScheduleAdmin(ModelAdmin):
     ) -> HttpResponse:
         context = {
             "show_history": False,  # the policy's own stands below the form
+            "original": "",  # a row of django-q's, which calls itself by its function
             "policy_changes": list(_policy_changes()),
             **freeze_context(request),
             **(extra_context or {}),

@@ -83,6 +83,12 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         ),
     )
 
+    def get_fieldsets(self, request: HttpRequest, obj: TrainingSession | None = None) -> Any:
+        """While it goes on, only what does not change: the rest is told, and kept up to date, above."""
+        if obj is not None and obj.is_active:
+            return ((None, {"fields": (("trigger", "requested_by", "queued_at"),)}),)
+        return super().get_fieldsets(request, obj)
+
     @display(description=gettext_lazy("session"), ordering="id", header=True)
     def number(self, session: TrainingSession) -> list[str]:
         trigger = session.get_trigger_display()

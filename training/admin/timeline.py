@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -71,7 +72,7 @@ class ActivationAdmin(ReadOnlyAdmin):
         found = events(limit=PER_PAGE + 1, before=_before(request), kinds=kinds)
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Time line"),
+            "title": capfirst(self.opts.verbose_name_plural),
             "opts": self.opts,
             "events": [_shown(event, request) for event in found[:PER_PAGE]],
             "choices": [

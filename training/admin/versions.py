@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -34,9 +35,9 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "number",
         "state",
         "created_at",
-        "dataset_rows",
+        "trained_on",
         "held_out_mae",
-        "verdict",
+        "gate",
         "size",
     )
     search_fields = ("id__exact", "name")
@@ -81,9 +82,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def held_out_mae(self, version: ModelVersion) -> str:
         return labels.held_out_maes(version)
 
+    @display(description=gettext_lazy("records"), ordering="dataset_rows")
+    def trained_on(self, version: ModelVersion) -> str:
+        return number_format(version.dataset_rows, force_grouping=True)
+
     @display(description=gettext_lazy("beside the champion"))
-    def verdict(self, version: ModelVersion) -> str:
-        return labels.verdict(version)
+    def gate(self, version: ModelVersion) -> str:
+        return labels.gate(version) or "–"
 
     @display(description=gettext_lazy("size"), ordering="size_bytes")
     def size(self, version: ModelVersion) -> str:

@@ -16,6 +16,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='activation',
+            options={'ordering': ['-id'], 'verbose_name': 'activation', 'verbose_name_plural': 'time line'},
+        ),
         migrations.CreateModel(
             name='HistoricalTrainingPolicy',
             fields=[

@@ -102,7 +102,7 @@ class Activation(models.Model):
 
     class Meta:
         verbose_name = _("activation")
-        verbose_name_plural = _("activations")
+        verbose_name_plural = _("time line")
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(

@@ -95,12 +95,15 @@ def test_the_page_before_a_restore_says_what_will_change(
         "1 record that is gone is created again.",
     ]
     assert confirmation.way_back.startswith("A backup of the present is made first")
-    assert confirmation.table.caption == "The first 5 records that change"
-    assert [(row[0], str(row[2]), *row[3:]) for row in confirmation.table.rows][2:] == [
-        ("T-000", "earlier scores", "1 · 5 · 5", "1 · 1 · 5"),
-        ("T-001", "approved again", "2 · 1.5 · 4", "2 · 1.5 · 4"),
-        ("T-002", "created again", "–", "3 · 2 · 3"),
+    assert confirmation.table.caption == "5 records that change"
+    assert [(str(what), scores) for _report, what, scores in confirmation.table.rows] == [
+        ("back to the review queue", "2 · 1 · 3 → 2 · 1 · 3"),
+        ("back to the review queue", "2 · 1 · 3 → 2 · 1 · 3"),
+        ("earlier scores", "1 · 5 · 5 → 1 · 1 · 5"),
+        ("approved again", "2 · 1.5 · 4 → 2 · 1.5 · 4"),
+        ("created again", "– → 3 · 2 · 3"),
     ]
+    assert confirmation.table.rows[2][0] == "FUITE VAPEUR VANNE DE PURGE 0<br><small>T-000</small>"
     assert ModelVersion.objects.active() == later
     assert Backup.objects.count() == 1
 

@@ -245,7 +245,7 @@ def test_the_result_sets_both_side_by_side_and_offers_both_decisions() -> None:
     html = decides.content.decode()
     assert reverse("admin:training_modelversion_keep", args=[version.pk]) in html
     assert f"This training made {version}." in html
-    assert f"{champion} serves." in html
+    assert f"Version {champion.pk} serves." in html
 
 
 def test_the_start_of_the_list_says_who_froze_it_and_why() -> None:

@@ -77,7 +77,8 @@ def let_serve(version: ModelVersion) -> None:
     """Raises FrozenError or UnservableVersionError."""
     first = ModelVersion.objects.active() is None
     reason = Activation.Reason.FIRST if first else Activation.Reason.REQUEST
-    versions.activate_version(version=version, reason=reason, note="train --activate: better or not")
+    note = "" if first else "train --activate"
+    versions.activate_version(version=version, reason=reason, note=note)
 
 
 def figures(version: ModelVersion) -> str:
