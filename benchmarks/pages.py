@@ -69,7 +69,7 @@ ADMIN_FILTERS: dict[str, list[tuple[str, str | None]]] = {
     ],
     "labelfinding": [("kind__exact=conflict", ""), ("target__exact=availability", ""), ("p=2", "")],
     "modelversion": [("p=2", "")],
-    "activation": [("kind=activated", ""), ("before=2026-01-01T00:00:00Z", "")],
+    "activation": [("kind=activated", None), ("before=2026-01-01T00:00:00Z", None)],
 }
 API_FILTERS: dict[str, list[str]] = {
     "anomaly": [

@@ -6,11 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from heapq import merge
 from itertools import islice
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import Model
 
 from training.models import Activation, ModelVersion, TrainingPolicy, TrainingSession
+
+PLANNED = ("enabled", "cron", "minimum_new", "activation", "keep_backups", "keep_versions")
 
 
 class Kind(StrEnum):
@@ -32,6 +35,7 @@ class Event:
     who: User | None = None
     version: ModelVersion | None = None
     note: str = ""
+    changed: tuple[str, ...] = ()  # fields of the training policy
     subject: Model | None = None
 
 
@@ -113,4 +117,15 @@ def _policy_changes(limit: int, before: datetime | None) -> Iterator[Event]:
         kind = Kind.PLANNED
         if row.frozen_at != frozen_before:
             kind = Kind.FROZEN if row.frozen_at else Kind.LIFTED
-        yield Event(at=row.history_date, kind=kind, who=row.history_user, note=row.freeze_reason)
+        yield Event(
+            at=row.history_date,
+            kind=kind,
+            who=row.history_user,
+            note=row.freeze_reason if kind == Kind.FROZEN else "",
+            changed=_changed(row, earlier) if kind == Kind.PLANNED else (),
+        )
+
+
+def _changed(row: Any, earlier: Any) -> tuple[str, ...]:
+    before = earlier or TrainingPolicy()
+    return tuple(name for name in PLANNED if getattr(row, name) != getattr(before, name))

@@ -43,7 +43,7 @@ def test_everything_in_order_newest_first() -> None:
     found = events(limit=50)
     assert [(event.kind.value, event.version, event.note) for event in found] == [
         ("lifted", None, ""),
-        ("planned", None, "outage"),
+        ("planned", None, ""),
         ("frozen", None, "outage"),
         ("declined", second, ""),
         ("restored", first, "Restored from backup_1"),
@@ -53,6 +53,7 @@ def test_everything_in_order_newest_first() -> None:
         ("trained", first, "REST API"),
     ]
     assert [event.who for event in found[:4]] == [user] * 4
+    assert found[1].changed == ("minimum_new",)
     assert [event.at for event in found] == sorted((event.at for event in found), reverse=True)
 
 

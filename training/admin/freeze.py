@@ -81,6 +81,12 @@ def freeze_in_words(policy: TrainingPolicy) -> str:
     return _("Frozen by %(who)s since %(since)s, until somebody lifts it: %(reason)s") % values
 
 
+def frozen_in_words() -> list[str]:
+    """One sentence for a list of what to know; none when nothing is frozen."""
+    policy = current_policy()
+    return [freeze_in_words(policy)] if policy.is_frozen else []
+
+
 def freeze_context(request: HttpRequest) -> dict[str, Any]:
     """What freeze.html shows; empty when nothing is frozen."""
     policy = current_policy()

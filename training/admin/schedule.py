@@ -45,6 +45,7 @@ from training.models import TrainingPolicy
 EVERY_DAY = "*"
 # Cron counts the days from Sunday, Python from Monday.
 DAYS = [
+    ("", "–"),
     (EVERY_DAY, gettext_lazy("every day")),
     *((str((day + 1) % 7), name) for day, name in WEEKDAYS.items()),
 ]

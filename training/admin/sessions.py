@@ -17,7 +17,7 @@ from unfold.enums import ActionVariant
 from training import schedules, sessions
 from training.admin import labels
 from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
-from training.admin.freeze import freeze_context
+from training.admin.freeze import freeze_context, frozen_in_words
 from training.admin.session_pages import attempts_of, progress_of, session_context
 from training.models import TrainingSession
 
@@ -41,7 +41,7 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         "duration",
         "records",
         "model_version",
-        "why",
+        "cause_and_reason",
     )
     list_select_related = ("requested_by", "model_version")
     list_filter = (
@@ -118,6 +118,12 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("reason"))
     def why(self, session: TrainingSession) -> str:
         return session.reason.partition("\n")[0] or "–"
+
+    @display(description=gettext_lazy("reason"), header=True)
+    def cause_and_reason(self, session: TrainingSession) -> list[str]:
+        """The cause in the reader's language, and the sentence that was stored."""
+        cause, reason = session.get_cause_display(), self.why(session)
+        return [cause, reason] if cause else [reason, ""]
 
     # --- Train now -----------------------------------------------------------------------------
 
@@ -240,6 +246,7 @@ def _before_training() -> Confirmation:
         title=_("Train now?"),
         changes=[
             newly_approved_in_words(),
+            *frozen_in_words(),
             _("The active model and the records are backed up first."),
             _("The new version is measured on held-out records; it serves once it is activated."),
         ],

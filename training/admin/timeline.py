@@ -20,7 +20,7 @@ from unfold.decorators import display
 
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin
-from training.models import Activation, ModelVersion, TrainingSession
+from training.models import Activation, ModelVersion, TrainingPolicy, TrainingSession
 from training.timeline import Event, Kind, events
 
 PER_PAGE = 50
@@ -132,7 +132,11 @@ def _what(event: Event) -> str:
             return f"{event.version or _('no model')} ({words})"
         case Kind.DECLINED:
             return _("%(version)s does not serve") % {"version": event.version}
-    return str(_("Training schedule"))
+    return ", ".join(_policy_field(name) for name in event.changed) or _("Training schedule")
+
+
+def _policy_field(name: str) -> str:
+    return str(TrainingPolicy._meta.get_field(name).verbose_name)  # type: ignore[union-attr]  # noqa: SLF001  # a field of ours; Django documents _meta
 
 
 def _gate(event: Event) -> SafeString | str:
@@ -141,6 +145,9 @@ def _gate(event: Event) -> SafeString | str:
 
 def _page_of(event: Event, request: HttpRequest) -> str:
     subject = event.subject
+    if event.kind in {Kind.FROZEN, Kind.LIFTED, Kind.PLANNED}:
+        may = request.user.has_perm("django_q.view_schedule")
+        return reverse("admin:django_q_schedule_changelist") if may else ""
     if subject is None or not request.user.has_perm(f"training.view_{subject._meta.model_name}"):  # noqa: SLF001  # Django documents _meta
         return ""
     return reverse(PAGES[type(subject)], args=[subject.pk])

@@ -53,6 +53,12 @@ def test_the_page_before_the_first_training_counts_all() -> None:
     assert response.context["confirmation"].changes[0] == "1 approved record, and no model yet."
 
 
+def test_the_page_before_a_training_says_that_it_is_frozen() -> None:
+    freeze(user=UserFactory.create(username="ines"), reason="outage")
+    changes = staff(*MAY_TRAIN).get(TRAIN).context["confirmation"].changes
+    assert changes[1].startswith("Frozen by ines since ")
+
+
 def test_train_now_queues_a_session() -> None:
     ApprovedFactory.create()
     client = staff(*MAY_TRAIN)

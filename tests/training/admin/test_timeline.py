@@ -10,7 +10,7 @@ from tests.factories import SessionFactory, UserFactory, VersionFactory
 from tests.training.admin.people import staff, superuser
 from training.admin import timeline
 from training.models import Activation
-from training.policy import freeze
+from training.policy import change_policy, freeze
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:training_activation_changelist")
@@ -47,6 +47,16 @@ def test_what_happened_and_by_whom(client: Client) -> None:
         assert words in html
     assert reverse("admin:training_trainingsession_change", args=[session.pk]) in html
     assert reverse("admin:training_activation_change", args=[entry.pk]) in html
+
+
+def test_a_changed_plan_says_what_changed(client: Client) -> None:
+    change_policy(user=None, changes={"minimum_new": 5, "cron": "0 4 * * *"})
+    assert entries(client) == [
+        ("cron line (UTC), newly approved anomalies needed", "the product itself"),
+    ]
+    schedule = reverse("admin:django_q_schedule_changelist")
+    main = client.get(LIST).content.decode().partition('class="tp-timeline"')[2]
+    assert schedule in main
 
 
 def test_links_lead_only_where_one_may_go() -> None:
