@@ -1,6 +1,6 @@
 """The one row that says what happens by itself: settings beneath it, freezes, and who changed what."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 
 import pytest
@@ -15,6 +15,7 @@ from training.errors import FrozenError, NotAllowedNowError
 from training.models import TrainingPolicy
 from training.policy import change_policy, current_policy, freeze, lift_freeze, refuse_while_frozen
 
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 pytestmark = pytest.mark.django_db
 
 
@@ -51,8 +52,8 @@ class TestPolicy:
             {"pk": 1, "minimum_new": 0},
             {"pk": 1, "keep_backups": 0},
             {"pk": 1, "activation": "sometimes"},
-            {"pk": 1, "frozen_at": timezone.now()},
-            {"pk": 1, "frozen_until": timezone.now()},
+            {"pk": 1, "frozen_at": MOMENT},
+            {"pk": 1, "frozen_until": MOMENT},
         ],
         ids=str,
     )

@@ -1,5 +1,6 @@
 """The history page: who changed what, when and why, old beside new; and the newest decision taken back."""
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -24,8 +25,8 @@ from training.models import Anomaly
 SAID = {"reviewed_by", "reviewed_at"}
 
 
-def in_words(field: str, value: object) -> str:
-    return display_for_field(value, _field(field), "–")
+def in_words(field: "Field[Any, Any]", value: object) -> str:
+    return display_for_field(value, field, "–")
 
 
 class ChangesInWords(HistoricalRecordContextHelper):
@@ -37,7 +38,7 @@ class ChangesInWords(HistoricalRecordContextHelper):
         return [{"field": change.field, "old": change.old, "new": change.new} for change in shown]
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> str:
-        return in_words(change.field, value)
+        return in_words(self.model._meta.get_field(change.field), value)  # noqa: SLF001 — Django documents _meta
 
 
 class UndoableHistoryAdmin(SimpleHistoryAdmin):
@@ -106,9 +107,8 @@ def _before_undo(anomaly: Anomaly, change: Any) -> Confirmation:
         changes=[
             made,
             *(
-                f"{_title(name)}: {in_words(name, getattr(anomaly, name))} → {in_words(name, value)}"
-                for name, value in before.items()
-                if getattr(anomaly, name) != value
+                f"{capfirst(str(field.verbose_name))}: {in_words(field, now)} → {in_words(field, then)}"
+                for field, now, then in _differing(anomaly, before)
             ),
         ],
         way_back=_("The undo is kept as a change of its own, and can be undone."),
@@ -117,9 +117,8 @@ def _before_undo(anomaly: Anomaly, change: Any) -> Confirmation:
     )
 
 
-def _title(field: str) -> str:
-    return capfirst(str(_field(field).verbose_name))
-
-
-def _field(name: str) -> "Field[Any, Any]":
-    return Anomaly._meta.get_field(name)  # type: ignore[return-value]  # noqa: SLF001 — Django documents _meta
+def _differing(anomaly: Anomaly, before: dict[str, Any]) -> "Iterator[tuple[Field[Any, Any], Any, Any]]":
+    for name, then in before.items():
+        if getattr(anomaly, name) != then:
+            field: Any = anomaly._meta.get_field(name)  # noqa: SLF001 — Django documents _meta
+            yield field, getattr(anomaly, name), then

@@ -170,7 +170,8 @@ def test_only_trainers_set_the_schedule(role: str) -> None:
     url = page(type(schedule), "change", schedule.pk)
     client = client_of(user_as(role))
     assert client.get(url).status_code == 200
-    response = client.post(url, {"day": "1", "at": "03:30", "enabled": "on"})
+    typed = {"day": "1", "at": "03:30", "enabled": "on", "activation": "gate"}
+    response = client.post(url, typed)
     may = role in {TRAINER, ADMINISTRATOR}
     assert response.status_code == (302 if may else 403)
     schedule.refresh_from_db()

@@ -166,7 +166,7 @@ def test_freezing_asks_why_and_shows_who(owner: Client, schedule: Schedule) -> N
     assert [entry["title"] for entry in owner.get(page(schedule)).context["actions_detail"]] == ["Freeze"]
     freeze = page(schedule, "freeze")
     assert owner.get(freeze).context["confirmation"].title == "Freeze training and activation?"
-    assert list(owner.post(freeze, {"reason": ""}).context["form"].errors) == ["reason"]
+    assert list(owner.post(freeze, {"reason": ""}).context["confirmation"].form.errors) == ["reason"]
     assert not current_policy().is_frozen
     tomorrow = timezone.now().date() + timedelta(days=1)
     response = owner.post(freeze, {"reason": "outage", "last_day": tomorrow.isoformat()})
@@ -185,7 +185,7 @@ def test_a_freeze_until_today_lasts_today_and_none_until_yesterday(owner: Client
     yesterday = today - timedelta(days=1)
     typed = {"reason": "outage", "last_day": yesterday.isoformat()}
     response = owner.post(page(schedule, "freeze"), typed)
-    assert response.context["form"].errors == {"last_day": ["This day has passed."]}
+    assert response.context["confirmation"].form.errors == {"last_day": ["This day has passed."]}
     owner.post(page(schedule, "freeze"), typed | {"last_day": today.isoformat()})
     assert current_policy().is_frozen
 

@@ -170,9 +170,9 @@ def refused(champion: ModelVersion) -> ModelVersion:
 
 def test_against_the_gate_a_reason_is_asked_for_and_kept(refused: ModelVersion) -> None:
     client = staff(*MAY_ACTIVATE)
-    assert list(client.get(page(refused, "activate")).context["form"].fields) == ["reason"]
+    assert list(client.get(page(refused, "activate")).context["confirmation"].form.fields) == ["reason"]
     response = client.post(page(refused, "activate"), {"reason": " "})
-    assert (response.status_code, response.context["form"].errors) == (
+    assert (response.status_code, response.context["confirmation"].form.errors) == (
         200,
         {"reason": ["This field is required."]},
     )
@@ -192,7 +192,7 @@ def test_against_the_gate_a_reason_is_asked_for_and_kept(refused: ModelVersion) 
 
 def test_what_passed_the_gate_needs_no_reason(champion: ModelVersion) -> None:
     candidate = VersionFactory.create(comparison=comparison(passed=True))
-    assert staff(*MAY_ACTIVATE).get(page(candidate, "activate")).context["form"] is None
+    assert staff(*MAY_ACTIVATE).get(page(candidate, "activate")).context["confirmation"].form is None
 
 
 def test_keeping_the_champion_is_noted(champion: ModelVersion) -> None:
