@@ -102,7 +102,7 @@ class TeamAdmin(GroupAdmin, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("user_set")
 
-    @display(description=gettext_lazy("may"))
+    @display(description=gettext_lazy("what it is for"))
     def purpose(self, group: Group) -> str:
         return str(roles.ROLES.get(group.name, "–"))
 
