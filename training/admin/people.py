@@ -7,9 +7,11 @@ from typing import Any
 
 from axes.models import AccessAttempt
 from django.contrib import admin, messages
+from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import ForeignKey, ManyToManyField, Prefetch
+from django.core.exceptions import PermissionDenied
+from django.db.models import ForeignKey, ManyToManyField, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -129,6 +131,20 @@ class KeyAdmin(TokenAdmin, ModelAdmin):
     """A key is worth its user's whole power: made and revoked by those who manage that user. Shown once."""
 
     list_display = ("user", "beginning", "created")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[TokenProxy]":
+        return super().get_queryset(request).filter(user__in=roles.manageable(person(request)))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Not as a pop-up, whose rows carry their primary key: here that is the key itself."""
+        if IS_POPUP_VAR in request.GET:
+            raise PermissionDenied
+        return super().changelist_view(request, extra_context)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """No list of the keys that begin with what somebody guesses."""
+        is_key = lookup.startswith(("key", "pk"))  # which are the same
+        return not is_key and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     @display(description=gettext_lazy("key"))
     def beginning(self, token: TokenProxy) -> str:

@@ -81,6 +81,11 @@ class TestWebhooks:
         entry = LogEntry.objects.get()
         assert (entry.user, entry.get_change_message()) == (user_of(client), "New secret")
 
+    def test_no_secret_is_guessed_by_a_filter(self, client: Client) -> None:
+        WebhookFactory.create(name="GMAO")
+        response = client.get(HOOKS, {"secret__startswith": "whsec_"})
+        assert (response.status_code, "GMAO" in response.content.decode()) != (200, True)
+
     def test_a_test_is_put_in_the_queue_and_followed(self, client: Client) -> None:
         webhook = WebhookFactory.create(is_enabled=False)
         url = page("webhook_send_test", webhook)

@@ -50,9 +50,37 @@ def test_an_administrator_makes_and_revokes_keys_of_who_has_no_more_power() -> N
     assert Token.objects.get().user == reviewer
     theirs = Token.objects.create(user=owner)
     delete = "admin:authtoken_tokenproxy_delete"
-    assert client.post(reverse(delete, args=[theirs.user_id]), {"post": "yes"}).status_code == 403
+    assert (
+        client.post(reverse(delete, args=[theirs.user_id]), {"post": "yes"}).status_code == 302
+    )  # nothing there
     assert client.post(reverse(delete, args=[reviewer.pk]), {"post": "yes"}).status_code == 302
     assert Token.objects.get() == theirs
+
+
+def test_no_key_is_guessed_by_a_filter() -> None:
+    token = Token.objects.create(user=UserFactory.create())
+    client = client_of(user_as("administrator"))
+    assert f"{token.key[:6]}…" in client.get(TOKENS).content.decode()
+    for lookup in ("key", "key__startswith", "pk__startswith"):
+        response = client.get(TOKENS, {lookup: token.key[:1]})
+        assert (response.status_code, token.key[:6] in response.content.decode()) != (200, True), lookup
+
+
+def test_a_list_that_pops_up_shows_none_either() -> None:
+    """It would hand the row's primary key to the page it came from, and that is the key."""
+    token = Token.objects.create(user=UserFactory.create())
+    client = superuser()
+    for query in ({"_popup": "1"}, {"_popup": "1", "_to_field": "key"}):
+        assert token.key not in client.get(TOKENS, query).content.decode()
+
+
+def test_a_superuser_s_key_is_not_listed_to_others() -> None:
+    token = Token.objects.create(user=UserFactory.create(is_superuser=True))
+    client = client_of(user_as("administrator"))
+    assert token.key[:6] not in client.get(TOKENS).content.decode()
+    page = reverse("admin:authtoken_tokenproxy_change", args=[token.user_id])
+    assert client.get(page).status_code == 302
+    assert token.key[:6] in superuser().get(TOKENS).content.decode()
 
 
 def test_a_key_is_not_changed() -> None:
