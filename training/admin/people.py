@@ -51,6 +51,7 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic i
                 "fields": ("username", "usable_password", "password1", "password2"),
             },
         ),
+        (gettext_lazy("Person"), {"fields": (("first_name", "last_name"), "email")}),
         (gettext_lazy("Role"), {"fields": ("groups", "is_staff")}),
     )
 

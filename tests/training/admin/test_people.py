@@ -162,6 +162,8 @@ class TestEscalation:
 
 def test_a_person_is_made_with_a_role_in_one_go() -> None:
     client = client_of(user_as("administrator"))
+    form = client.get(reverse("admin:auth_user_add")).context["adminform"].form
+    assert form["is_staff"].initial is True
     response = client.post(
         reverse("admin:auth_user_add"),
         {
@@ -169,6 +171,8 @@ def test_a_person_is_made_with_a_role_in_one_go() -> None:
             "usable_password": "true",
             "password1": "vapeur-42-haute",
             "password2": "vapeur-42-haute",
+            "first_name": "Inès",
+            "email": "ines@plant.example",
             "is_staff": "on",
             "groups": [Group.objects.get(name="reviewer").pk],
         },
@@ -176,6 +180,7 @@ def test_a_person_is_made_with_a_role_in_one_go() -> None:
     assert response.status_code == 302
     ines = User.objects.get(username="ines")
     assert (ines.is_staff, ines.has_perm("training.review_anomaly")) == (True, True)
+    assert (ines.first_name, ines.email) == ("Inès", "ines@plant.example")
     html = client.get(reverse("admin:auth_user_changelist")).content.decode()
     assert "reviewer" in html
 
