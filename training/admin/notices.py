@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
@@ -24,7 +24,14 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from training import deliveries, notices
 from training.admin import labels
-from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
+from training.admin.base import (
+    Confirmation,
+    ReadOnlyAdmin,
+    confirmed,
+    existing,
+    person,
+    refusals_as_messages,
+)
 from training.models import Delivery, Event, MailSubscription, Webhook
 from training.models.notices import CHOOSABLE
 from training.posting import PostError, check_url
@@ -226,6 +233,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     )
     list_filter_submit = True
     search_fields = ("destination",)
+    actions = ("send_selected_again",)
     actions_detail = ("send_again",)
     fields = (
         "told",
@@ -288,6 +296,19 @@ class DeliveryAdmin(ReadOnlyAdmin):
             return _("It is in the queue. This page follows it.")
 
         return confirmed(request, admin=self, ask=ask, act=act, then=_page_of(delivery))
+
+    @admin.action(description=gettext_lazy("Send the selected again"), permissions=["resend"])
+    def send_selected_again(self, request: HttpRequest, queryset: "QuerySet[Delivery]") -> None:
+        """After a receiver, or the mail server, was down for long; what still waits is left alone."""
+        ended = list(queryset.exclude(status=Delivery.Status.PENDING))
+        for delivery in ended:
+            with refusals_as_messages(request):
+                deliveries.send_again(delivery=delivery)
+                self.log_change(request, delivery, _("Send again"))
+        done = ngettext(
+            "%(count)d notice is in the queue.", "%(count)d notices are in the queue.", len(ended)
+        )
+        messages.success(request, done % {"count": len(ended)})
 
     def change_view(
         self,

@@ -179,6 +179,20 @@ class TestDeliveries:
         response = client.post(url)  # it waits already
         assert said(response)[-1] == "This notice is still to be sent."
 
+    def test_the_selected_are_sent_again_and_what_waits_is_left(
+        self, client: Client, failed: Delivery
+    ) -> None:
+        waiting = notices.send_test(listener=WebhookFactory.create(), user=user_of(client))
+        Delivery.objects.filter(pk=waiting.pk).update(attempts=1)
+        data = {"action": "send_selected_again", "_selected_action": [failed.pk, waiting.pk]}
+        url = reverse("admin:training_delivery_changelist")
+        assert said(client.post(url, data)) == ["1 notice is in the queue."]
+        assert set(Delivery.objects.values_list("pk", "status", "attempts")) == {
+            (failed.pk, "pending", 0),
+            (waiting.pk, "pending", 1),
+        }
+        assert LogEntry.objects.get().object_id == str(failed.pk)
+
     def test_nobody_writes_in_the_log(self, client: Client, failed: Delivery) -> None:
         assert client.post(page("delivery_change", failed), {"error": ""}).status_code == 403
         assert client.post(page("delivery_delete", failed), {"post": "yes"}).status_code == 403
