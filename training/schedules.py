@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from croniter import croniter
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
@@ -35,23 +36,37 @@ def next_time(cron: str, after: datetime | None = None) -> datetime:
     return due
 
 
+def _is_due(cron: str) -> bool:
+    try:
+        next_time(cron)
+    except ValueError:
+        logger.exception("The training policy's cron line cannot be used")
+        return False
+    return True
+
+
 def ensure_schedule() -> Schedule:
     """The queue's row for what the training policy says; safe to call at every start, from several nodes.
 
-    The row is the policy's shadow: made when missing, put right when it differs.
+    The row is the policy's shadow: made when missing, put right when it differs. A cron line that makes
+    no sense, which nobody can enter, must not keep the queue from starting: the setting's goes before it.
     """
     policy = current_policy()
+    cron = policy.cron_line if _is_due(policy.cron_line) else settings.TRAINING_SCHEDULE
     ours = Schedule.objects.filter(func=TRAIN_ON_SCHEDULE).order_by("pk")
     wanted = {
         "schedule_type": Schedule.CRON,
-        "cron": policy.cron_line,
+        "cron": cron,
         "repeats": FOREVER if policy.enabled else DISABLED,
+        "args": None,
         "kwargs": None,
+        "hook": None,
+        "intended_date_kwarg": None,
     }
     schedule = ours.first() or Schedule.objects.create(name=NAME, func=TRAIN_ON_SCHEDULE, **wanted)
     if different := [name for name, value in wanted.items() if getattr(schedule, name) != value]:
-        if "cron" in different or "schedule_type" in different or "repeats" in different:
-            schedule.next_run = next_time(policy.cron_line)
+        if not {"cron", "schedule_type", "repeats"}.isdisjoint(different):
+            schedule.next_run = next_time(cron)
         for name in different:
             setattr(schedule, name, wanted[name])
         schedule.save(update_fields=[*different, "next_run"])
@@ -121,7 +136,9 @@ def start_scheduled_session() -> TrainingSession:
 
 
 def plan_training(*, user: User | None, changes: Mapping[str, Any]) -> Schedule:
-    """Change the training policy, and the queue's schedule with it."""
+    """Change the training policy, and the queue's schedule with it. ValueError for what is no cron line."""
+    if changes.get("cron"):
+        next_time(changes["cron"])
     with transaction.atomic():
         change_policy(user=user, changes=changes)
         return ensure_schedule()

@@ -74,6 +74,18 @@ class TestEnsureSchedule:
         assert (schedule.cron, schedule.repeats, schedule.kwargs) == ("0 2 * * 0", -1, None)
         assert schedule.next_run == next_time("0 2 * * 0")
 
+    def test_a_row_that_was_disabled_as_dangerous_comes_back_harmless(self) -> None:
+        ensure_schedule()
+        Schedule.objects.update(hook="os.system", args="'true'")
+        assert len(disable_invalid_schedules()) == 1
+        schedule = ensure_schedule()
+        assert (schedule.repeats, schedule.hook, schedule.args) == (-1, None, None)
+        assert schedules.problem_of(schedule) is None
+
+    def test_a_cron_line_that_nobody_could_enter_does_not_stop_the_queue(self) -> None:
+        change_policy(user=None, changes={"cron": "soon"})
+        assert ensure_schedule().cron == "0 2 * * 0"
+
     def test_a_plan_that_fails_leaves_policy_and_queue_alone(self) -> None:
         ensure_schedule()
         with pytest.raises(ValueError, match="columns"):

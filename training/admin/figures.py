@@ -6,15 +6,12 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from training.admin.labels import decimals, gate, verdict
+from training.admin.labels import TARGET_WORDS, decimals, gate, verdict
 from training.ml.records import TARGETS
 from training.models import ModelVersion
 
-TARGET_WORDS: dict[str, Promise] = {
-    "availability": _("availability"),
-    "fiability": _("fiability"),
-    "process_safety": _("process safety"),
-}
+__all__ = ["TARGET_WORDS", "figures_of"]
+
 # The few that decide come first; the others are folded.
 DECIDING: dict[str, Promise] = {
     "mae": _("MAE"),

@@ -7,12 +7,21 @@ from functools import lru_cache
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from training.ml.records import TARGETS
 from training.models import ModelVersion
+from training.versions import TARGET_TOLERANCE
+
+TARGET_WORDS: dict[str, Promise] = {
+    "availability": gettext_lazy("availability"),
+    "fiability": gettext_lazy("fiability"),
+    "process_safety": gettext_lazy("process safety"),
+}
 
 
 @lru_cache(maxsize=1_000)
@@ -85,9 +94,22 @@ def verdict(version: ModelVersion) -> str:
         return _("Too few records to hold some out: nothing was measured.")
     if not comparison["champion"]:
         return _("There was no champion to compare with.")
+    if not comparison["passed"] and (worst := _worst(comparison["candidate"], comparison["champion"])):
+        return _("Worse on %(score)s: MAE %(candidate)s, the champion's %(champion)s.") % {
+            "score": TARGET_WORDS[worst],
+            "candidate": decimals(comparison["candidate"][worst], 3),
+            "champion": decimals(comparison["champion"][worst], 3),
+        }
     words = (
         _("Not worse than the champion: MAE %(candidate)s, the champion's %(champion)s.")
         if comparison["passed"]
         else _("Worse than the champion: MAE %(candidate)s, the champion's %(champion)s.")
     )
     return words % {"candidate": maes(comparison["candidate"]), "champion": maes(comparison["champion"])}
+
+
+def _worst(candidate: Mapping[str, float], champion: Mapping[str, float]) -> str | None:
+    """The score on which the candidate is worse by more than the gate tolerates, the most so."""
+    worse = {target: candidate[target] - champion[target] for target in TARGETS}
+    target = max(worse, key=lambda name: worse[name])
+    return target if worse[target] > TARGET_TOLERANCE else None

@@ -190,6 +190,14 @@ def test_against_the_gate_a_reason_is_asked_for_and_kept(refused: ModelVersion) 
     assert "activated against the gate" in html
 
 
+def test_the_verdict_names_the_score_that_decided(champion: ModelVersion) -> None:
+    maes = dict.fromkeys(TARGETS, 0.25)
+    worse = comparison(passed=False) | {"candidate": maes | {"fiability": 0.3}, "champion": maes}
+    candidate = VersionFactory.create(metrics=measured(0.25), comparison=worse)
+    figures = superuser().get(page(candidate)).context["figures"]
+    assert figures["verdict"] == "Worse on fiability: MAE 0.300, the champion's 0.250."
+
+
 def test_what_passed_the_gate_needs_no_reason(champion: ModelVersion) -> None:
     candidate = VersionFactory.create(comparison=comparison(passed=True))
     assert staff(*MAY_ACTIVATE).get(page(candidate, "activate")).context["confirmation"].form is None

@@ -20,6 +20,7 @@ from tests.trained import approved_records, identical, predictions, trained_vers
 from tests.training.api.conftest import BACKUP, Works, claim, fail, finish
 from training.backups import create_backup
 from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+from training.policy import freeze
 
 pytestmark = pytest.mark.django_db
 
@@ -327,6 +328,25 @@ def test_reload_answers_as_the_guide_prints_and_the_newest_serves(client: Client
     expected = {"success": True, "message": "Models reloaded successfully", "models_loaded": True}
     assert same(response.json(), expected)
     assert ModelVersion.objects.active() == newest
+
+
+def test_reload_asks_for_no_reason_where_the_gate_refused(client: Client) -> None:
+    approved_records()
+    trained_version("version_1", is_active=True)
+    newest = trained_version("version_2", comparison={"passed": False, "sentence": "Worse."})
+    assert client.post("/train/reload").status_code == 200
+    assert ModelVersion.objects.active() == newest
+
+
+def test_reload_while_frozen_answers_as_ever_and_what_serves_goes_on_serving(client: Client) -> None:
+    approved_records()
+    first = trained_version("version_1", is_active=True)
+    trained_version("version_2")
+    freeze(user=None, reason="outage")
+    response = client.post("/train/reload")
+    expected = {"success": True, "message": "Models reloaded successfully", "models_loaded": True}
+    assert (response.status_code, response.json()) == (200, expected)
+    assert ModelVersion.objects.active() == first
 
 
 def test_who_reloads_is_noted(client: Client) -> None:

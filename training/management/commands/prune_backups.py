@@ -19,7 +19,8 @@ def at_least_one(text: str) -> int:
 class Command(BaseCommand):
     help = (
         "Remove the files of old backups (all but the newest KEEP_BACKUPS) and of old model versions (all "
-        "but the newest KEEP_MODEL_VERSIONS), and what crashes left behind. The active version and the "
+        "but the newest KEEP_MODEL_VERSIONS; the training schedule's page in the admin goes before both "
+        "settings), and what crashes left behind. The active version and the "
         "newest backup that holds it always stay, and so does whatever is quarantined. The rows stay too."
     )
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
             "--keep",
             type=at_least_one,
             metavar="N",
-            help=f"backups to keep, instead of KEEP_BACKUPS ({settings.KEEP_BACKUPS})",
+            help=f"backups to keep, instead of what the page or KEEP_BACKUPS ({settings.KEEP_BACKUPS}) says",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would be removed, remove nothing"
