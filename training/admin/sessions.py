@@ -67,7 +67,6 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("status_badge", "duration", "attempts"),
-                    "why",
                     ("trigger", "requested_by"),
                     ("model_version", "backup"),
                 )
@@ -115,15 +114,11 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
             "unchanged": session.records_unchanged,
         }
 
-    @display(description=gettext_lazy("reason"))
-    def why(self, session: TrainingSession) -> str:
-        return session.reason.partition("\n")[0] or "–"
-
     @display(description=gettext_lazy("reason"), header=True)
     def cause_and_reason(self, session: TrainingSession) -> list[str]:
         """The cause in the reader's language, and the sentence that was stored."""
-        cause, reason = session.get_cause_display(), self.why(session)
-        return [cause, reason] if cause else [reason, ""]
+        cause, reason = session.get_cause_display(), session.reason.partition("\n")[0]
+        return [cause, reason] if cause else [reason or "–", ""]
 
     # --- Train now -----------------------------------------------------------------------------
 

@@ -51,7 +51,6 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("state", "created_at", "session"),
-                    ("declined_by", "declined_at"),
                     ("dataset_rows", "dataset_read_at"),
                     ("size", "verified_at"),
                     "verification_error",
@@ -63,6 +62,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: ModelVersion | None = None) -> Any:
+        """With who kept the champion in its place, when somebody did."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or obj.declined_at is None:
+            return fieldsets
+        return [*fieldsets, (None, {"fields": (("declined_by", "declined_at"),)})]
 
     @display(description=gettext_lazy("version"), ordering="id")
     def number(self, version: ModelVersion) -> str:

@@ -211,8 +211,10 @@ def test_keeping_the_champion_is_noted(champion: ModelVersion) -> None:
     assert said(client.post(page(candidate, "keep"))) == [f"{champion} goes on serving."]
     candidate.refresh_from_db()
     assert candidate.declined_by == user_of(client)
-    shown = client.get(page(candidate)).context["actions_detail"]
-    assert [action["title"] for action in shown] == ["Activate"]
+    response = client.get(page(candidate))
+    assert [action["title"] for action in response.context["actions_detail"]] == ["Activate"]
+    assert "Champion kept by" in response.content.decode()
+    assert "Champion kept by" not in client.get(page(champion)).content.decode()
 
 
 @pytest.fixture
