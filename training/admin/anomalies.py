@@ -141,7 +141,7 @@ class AnomalyAdmin(StreamedExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
 
     @display(description=gettext_lazy("detected"), ordering="detected_at")
     def detected_on(self, anomaly: Anomaly) -> str:
-        return date_format(anomaly.detected_at) if anomaly.detected_at else "–"
+        return date_format(anomaly.detected_at, "SHORT_DATE_FORMAT") if anomaly.detected_at else "–"
 
     @display(description=gettext_lazy("scores (A · F · S)"))
     def scores(self, anomaly: Anomaly) -> str:

@@ -20,6 +20,7 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminRadioSelectWidget
 from training import file_imports
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin, existing, person, refusals_as_messages
+from training.admin.row_problems import in_words
 from training.errors import TrainingError
 from training.ml.records import COLUMNS
 from training.models import Anomaly, FileImport
@@ -72,14 +73,12 @@ class FileImportAdmin(ReadOnlyAdmin):
     list_display = (
         "files",
         "status_badge",
-        "anomaly_status",
         "new",
         "changed",
         "identical",
         "duplicate",
         "refused",
-        "created_at",
-        "created_by",
+        "uploaded_at",
     )
     list_select_related = ("created_by",)
     list_filter = (("status", ChoicesCheckboxFilter), ("created_at", RangeDateFilter))
@@ -94,9 +93,14 @@ class FileImportAdmin(ReadOnlyAdmin):
 
     # --- The list ------------------------------------------------------------------------------
 
-    @display(description=gettext_lazy("files"))
-    def files(self, row: FileImport) -> str:
-        return str(row)
+    @display(description=gettext_lazy("files"), header=True)
+    def files(self, row: FileImport) -> list[str]:
+        kind = row.get_anomaly_status_display()
+        return [str(row), f"{kind} · {row.created_by}" if row.created_by else kind]
+
+    @display(description=gettext_lazy("uploaded at"), ordering="id")
+    def uploaded_at(self, row: FileImport) -> str:
+        return labels.moment(row.created_at)
 
     @display(description=gettext_lazy("status"), ordering="status")
     def status_badge(self, row: FileImport) -> SafeString:
@@ -185,6 +189,7 @@ class FileImportAdmin(ReadOnlyAdmin):
             ],
             shown=[_label(Anomaly, name) for name in COLUMNS],
             first_rows=[[_cell(cells[name]) for name in COLUMNS] for cells in row.first_rows],
+            problems=[(file, line, in_words(problem)) for file, line, problem in row.problems],
             has_refused_file=row.refused_path.exists(),
             may_import=row.status == FileImport.Status.WAITING and may_import(request),
             what_happens=_what_happens(row),

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -40,6 +40,11 @@ def number(value: float | None) -> str:
 def decimals(value: float | None, places: int) -> str:
     """Rounded, where Django's own number_format cuts off; a dash for nothing."""
     return "–" if value is None else number_format(round(value, places), places)
+
+
+def moment(time: datetime | None) -> str:
+    """Date and time as short as the language has them; a dash for never."""
+    return date_format(timezone.localtime(time), "SHORT_DATETIME_FORMAT") if time else "–"
 
 
 def age(moment: datetime | None) -> str:

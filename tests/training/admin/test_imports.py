@@ -51,7 +51,7 @@ def test_files_are_looked_at_then_confirmed(importer: Client) -> None:
         "1 anomaly is added.",
         "1 anomaly is changed; its former values stay in its history.",
         "They are approved: models learn from them.",
-        "availability_score must be between 1 and 5, got 9",
+        "Availability: must be between 1 and 5, got 9",
         "<td>note</td><td>ignored</td>",
         "<td>2.5</td>",
     ):
@@ -69,6 +69,12 @@ def test_files_are_looked_at_then_confirmed(importer: Client) -> None:
         "Fuite <b>",
     )
     assert page(row, "store") not in importer.get(page(row)).content.decode()
+
+
+def test_the_reasons_speak_french(importer: Client) -> None:
+    upload(importer, GOOD, WRONG)
+    french = importer.get(page(FileImport.objects.get()), headers={"accept-language": "fr"})
+    assert "Disponibilité : doit être entre 1 et 5, reçu 9" in unescape(french.content.decode())
 
 
 def test_what_the_files_hold_is_text_not_markup(importer: Client) -> None:
