@@ -1,5 +1,7 @@
 """The filter by equipment: thousands exist, so one is searched for by id or name."""
 
+from collections import Counter
+
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -36,7 +38,14 @@ class EquipmentForm(forms.Form):
         choices = [("", ""), *([(chosen, _named(chosen))] if chosen else [])]
         self.fields[name] = forms.ChoiceField(label=label, required=False, choices=choices, widget=widget)
 
-    Media = AutocompleteDropdownForm.Media
+    class Media:
+        # unfold's, and the words of select2 in the other language: between select2 and what hides jQuery.
+        js = (
+            *AutocompleteDropdownForm.Media.js[:2],
+            "admin/js/vendor/select2/i18n/fr.js",
+            *AutocompleteDropdownForm.Media.js[2:],
+        )
+        css = AutocompleteDropdownForm.Media.css
 
 
 class EquipmentFilter(TextFilter):
@@ -54,11 +63,12 @@ def equipment_view(request: HttpRequest) -> JsonResponse:
         raise PermissionDenied
     term, page = request.GET.get("term", "").strip(), request.GET.get("page", "1")
     found = _found(term)
+    names = Counter(name.strip() for _equipment_id, name in found)
     start = PER_PAGE * (max(int(page), 1) - 1 if page.isdecimal() else 0)
     return JsonResponse(
         {
             "results": [
-                {"id": equipment_id, "text": _text(equipment_id, name)}
+                {"id": equipment_id, "text": _text(equipment_id, name, is_unique=names[name.strip()] == 1)}
                 for equipment_id, name in found[start : start + PER_PAGE]
             ],
             "pagination": {"more": len(found) > start + PER_PAGE},
@@ -79,7 +89,7 @@ def _found(term: str) -> list[tuple[str, str]]:
 
 
 def _named(equipment_id: str) -> str:
-    return _text(equipment_id, _name(equipment_id))
+    return _text(equipment_id, _name(equipment_id), is_unique=True)
 
 
 def _name(equipment_id: str) -> str:
@@ -87,5 +97,8 @@ def _name(equipment_id: str) -> str:
     return names.order_by().first() or ""
 
 
-def _text(equipment_id: str, name: str) -> str:
-    return f"{name.strip()} · {equipment_id}" if name.strip() else equipment_id
+def _text(equipment_id: str, name: str, *, is_unique: bool) -> str:
+    """The name; with the id where others have that name, or the id alone."""
+    if not name.strip():
+        return equipment_id
+    return name.strip() if is_unique else f"{name.strip()} · {equipment_id}"
