@@ -28,6 +28,7 @@ from training.admin.base import (
     person,
     refusals_as_messages,
 )
+from training.admin.state_filters import BackupStateFilter
 from training.admin.versions import switch_in_words
 from training.models import Backup
 from training.policy import current_policy
@@ -47,7 +48,7 @@ CHANGE_WORDS: dict[RecordChange.Kind, Promise] = {
 class BackupAdmin(ReadOnlyAdmin):
     list_display = ("name_and_kind", "state", "created_at", "records", "model_version", "size")
     list_select_related = ("model_version",)
-    list_filter = (("kind", ChoicesCheckboxFilter), ("created_at", RangeDateFilter))
+    list_filter = (("kind", ChoicesCheckboxFilter), BackupStateFilter, ("created_at", RangeDateFilter))
     list_filter_submit = True
     search_fields = ("name",)
     actions = ("verify_selected",)

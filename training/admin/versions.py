@@ -12,6 +12,7 @@ from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -23,6 +24,7 @@ from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing
 from training.admin.figures import figures_of
 from training.admin.freeze import freeze_context, freeze_in_words
 from training.admin.session_pages import can_be_declined
+from training.admin.state_filters import VersionStateFilter
 from training.models import ModelVersion, TrainingPolicy
 from training.policy import current_policy
 
@@ -41,6 +43,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         "size",
     )
     search_fields = ("id__exact", "name")
+    list_filter = (VersionStateFilter, ("created_at", RangeDateFilter))
+    list_filter_submit = True
     actions_list = ("roll_back_now",)
     actions_detail = ("activate", "keep", "roll_back")
     list_before_template = "admin/training/freeze.html"
