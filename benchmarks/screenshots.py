@@ -27,6 +27,8 @@ PAGES = (
     "/admin/training/anomaly/1/history/",
     "/admin/training/anomaly/add/",
     "/admin/training/anomaly/export/",
+    "/admin/training/fileimport/",
+    "/admin/training/fileimport/add/",
     "/admin/training/labelfinding/",
     "/admin/training/trainingsession/",
     "/admin/training/trainingsession/1/change/",

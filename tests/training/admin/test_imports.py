@@ -1,13 +1,14 @@
 import csv
 import io
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import AnomalyFactory
 from tests.training.admin.people import said, staff, superuser, user_of
@@ -164,6 +165,16 @@ def test_what_cannot_be_used_is_said_on_the_form(importer: Client, data: dict[st
     assert response.status_code == 200
     assert words in unescape(response.content.decode())
     assert not FileImport.objects.exists()
+
+
+def test_too_large_is_said_and_far_too_large_not_even_received(
+    importer: Client, settings: Settings, media_root: Path
+) -> None:
+    settings.IMPORT_LIMIT = 300
+    large = upload(importer, GOOD + "x" * 300)
+    assert "The files hold more than 0 MiB" in large.content.decode()
+    assert upload(importer, GOOD + "x" * 1_200).status_code == 400
+    assert (FileImport.objects.count(), list(media_root.iterdir())) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""Uploads are refused before they are received when they are far too large: they would fill the disk."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadhandler import FileUploadHandler
+
+TIMES = 4  # up to so many times IMPORT_LIMIT the import's form says what is wrong, on its own page
+
+
+class BoundedUploadHandler(FileUploadHandler):
+    """Stands before Django's own, and keeps nothing itself."""
+
+    def handle_raw_input(
+        self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: Any = None
+    ) -> None:
+        if content_length > TIMES * settings.IMPORT_LIMIT:
+            raise RequestDataTooBig("The upload is too large.")
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        return None
