@@ -12,12 +12,14 @@ from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from training.admin.long_lists import LongListAdmin
+from training.admin.refusals import in_words
 from training.errors import (
     ChangedSinceError,
     FrozenError,
@@ -104,7 +106,8 @@ def reason_given(request: HttpRequest) -> str:
     """What was typed into the ReasonForm of a confirmation. Raises NotAllowedNowError when it is too long."""
     form = ReasonForm(request.POST)
     if not form.is_valid():
-        raise NotAllowedNowError(f"A reason may have {MAX_REASON:,} characters. Nothing was changed.")
+        words = _("A reason may have %(most)s characters. Nothing was changed.")
+        raise NotAllowedNowError(words % {"most": number_format(MAX_REASON, force_grouping=True)})
     return str(form.cleaned_data["reason"])
 
 
@@ -120,7 +123,7 @@ def refusals_as_messages(request: HttpRequest) -> Iterator[None]:
     try:
         yield
     except TrainingError as error:
-        messages.error(request, str(REFUSALS.get(type(error), error)))
+        messages.error(request, str(REFUSALS.get(type(error)) or in_words(str(error))))
 
 
 def confirmed(

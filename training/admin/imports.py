@@ -20,7 +20,7 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminRadioSelectWidget
 from training import file_imports
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin, existing, person, refusals_as_messages
-from training.admin.row_problems import in_words
+from training.admin.refusals import in_words
 from training.errors import TrainingError
 from training.ml.records import COLUMNS
 from training.models import Anomaly, FileImport
@@ -161,7 +161,7 @@ class FileImportAdmin(ReadOnlyAdmin):
                 )
                 return HttpResponseRedirect(_page_of(received))
             except TrainingError as error:
-                form.add_error("uploads", str(error))
+                form.add_error("uploads", in_words(str(error)))
         return self._page(request, "admin/training/import_upload.html", _("Import anomalies"), form=form)
 
     def change_view(
