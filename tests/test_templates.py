@@ -36,7 +36,7 @@ def test_not_found(staff: Client) -> None:
 
 
 def test_a_bug(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("predictions.start_page._cards", lambda _version: 1 / 0)
+    monkeypatch.setattr("predictions.start_page.cards", lambda _version, _drift: 1 / 0)
     response = staff.get(reverse("admin:index"))
     assert response.status_code == 500
     assert "<h1>Something went wrong</h1>" in response.content.decode()

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from predictions import start_page
+from predictions.dashboard import anomalies
 from tests.factories import AnomalyFactory, ApprovedFactory, BackupFactory, SessionFactory, VersionFactory
 from tests.predictions.test_admin import suggest
 from tests.training.admin.people import staff, superuser
@@ -62,10 +62,10 @@ def test_the_first_line_says_what_waits(version: ModelVersion) -> None:
 
 
 def test_of_a_long_queue_some_are_looked_at(version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_page, "LOOKED_AT", 2)
+    monkeypatch.setattr(anomalies, "LOOKED_AT", 2)
+    AnomalyFactory.create(availability_score=5, fiability_score=5, process_safety_score=5)
     for _ in range(3):
         suggest(AnomalyFactory.create(), version, 5, 1, 5)
-    AnomalyFactory.create(availability_score=5, fiability_score=5, process_safety_score=5)
     waiting = superuser().get(START).context["waiting"]
     assert (waiting["count"], waiting["critical_words"]) == (4, "3+ of them critical")
 
@@ -101,6 +101,7 @@ def test_health_in_a_row(version: ModelVersion) -> None:
             "good",
             "verified",
         ),
+        "Drift": ("never", "", "watch", "to do"),
     }
 
 
@@ -196,5 +197,5 @@ def test_the_page_costs_the_same_for_few_and_for_many(
     for _ in range(3):
         suggest(AnomalyFactory.create(), version, 5, 1, 5)
         BackupFactory.create(model_version=version)
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(22):
         client.get(START)

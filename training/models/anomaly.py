@@ -192,6 +192,8 @@ class Anomaly(models.Model):
         indexes = [
             models.Index(fields=["status", "-criticality"], name="anomaly_status_criticality"),
             models.Index(fields=["status", "reviewed_at"], name="anomaly_status_reviewed"),
+            # Counted by week and band without reading the rows.
+            models.Index(fields=["status", "detected_at", "criticality"], name="anomaly_status_detected"),
             models.Index(fields=["equipment_id", "detected_at"], name="anomaly_equipment_detected"),
             models.Index(fields=["detected_at"], name="anomaly_detected"),
             # What lists are filtered and ordered by: counted and cut to a page without reading the rows.

@@ -1,0 +1,158 @@
+"""How good the models are on held-out records: the active one's confusions, and version by version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from predictions.dashboard.charts import TARGET_LINES, Cell, Chart, Column, decimal_cells, grouped
+from training.admin.figures import TARGET_WORDS
+from training.admin.labels import decimals
+from training.ml.records import TARGETS
+from training.models import ModelVersion
+
+VERSIONS = 30  # the newest that were measured
+LIST = "admin:training_modelversion_changelist"
+SHADES = 5  # of a confusion matrix, from 1; the page's style has a class for each
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confusion:
+    """How often each score was suggested where the experts gave each score."""
+
+    name: str
+    finding: str
+    rows: list[tuple[int, list[tuple[str, int]]]]  # the experts' score, and of each cell its text and shade
+
+
+def confusions(version: ModelVersion | None) -> list[Confusion]:
+    measured = (version.metrics.get("model") or {}) if version else {}
+    return [
+        Confusion(
+            name=capfirst(str(TARGET_WORDS[target])),
+            finding=_confused_in_words(figures),
+            rows=[
+                (score, [(grouped(count), _shade(count, sum(row))) for count in row])
+                for score, row in enumerate(figures["confusion_matrix"], start=1)
+            ],
+        )
+        for target, figures in measured.items()
+        if target in TARGET_WORDS and figures.get("confusion_matrix") and figures.get("rows")
+    ]
+
+
+def _shade(count: int, of: int) -> int:
+    """By the share of the row: 0 for none of it, SHADES for all."""
+    return 0 if not count else max(1, round(SHADES * count / of))
+
+
+def _confused_in_words(figures: Mapping[str, Any]) -> str:
+    words = _(
+        "%(exact)s %% exact, %(near)s %% within one point; of the scores of 4 and 5, %(found)s are found."
+    )
+    recall = figures.get("recall_ge_4")
+    return words % {
+        "exact": _percent(figures.get("exact")),
+        "near": _percent(figures.get("within_1")),
+        "found": "–" if recall is None else f"{_percent(recall)} %",
+    }
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else decimals(100 * share, 0)
+
+
+def exact_in_percent(version: ModelVersion) -> str:
+    """Of the three scores, in their order; a dash where nothing was held out."""
+    measured = version.metrics.get("model") or {}
+    return " · ".join(_percent(measured.get(target, {}).get("exact")) for target in TARGETS)
+
+
+# --- Version by version ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """One version's figures by score."""
+
+    number: int
+    rows: int
+    model: Mapping[str, Mapping[str, Any]]
+
+    def figure(self, name: str, target: str) -> float | None:
+        return (self.model.get(target) or {}).get(name)
+
+    def each(self, name: str) -> str:
+        """In percent, in the order of the scores."""
+        return " · ".join(_percent(self.figure(name, target)) for target in TARGETS)
+
+    @property
+    def error(self) -> float:
+        """The mean of the three MAEs."""
+        return mean(figure for target in TARGETS if (figure := self.figure("mae", target)) is not None)
+
+
+def measured_versions() -> list[Measured]:
+    """The newest ones, the oldest of them first."""
+    found = ModelVersion.objects.values_list("pk", "metrics")[:VERSIONS]
+    return [
+        Measured(number=number, rows=metrics["rows"], model=metrics["model"])
+        for number, metrics in reversed(found)
+        if metrics.get("rows") and metrics.get("model")
+    ]
+
+
+def by_version(versions: list[Measured]) -> Chart:
+    title, url = _("Accuracy by version"), reverse(LIST)
+    if not versions:
+        return Chart(
+            name="accuracy", title=title, finding=_("No version was measured on held-out records yet.")
+        )
+    return Chart(
+        name="accuracy",
+        title=title,
+        finding=_versions_in_words(versions),
+        kind="line",
+        across=_("version"),
+        unit=_("mean absolute error, points"),
+        rows=[Cell(text=str(each.number), url=f"{url}{each.number}/change/") for each in versions],
+        columns=[
+            *(_error_column(target, versions) for target in TARGETS),
+            Column(
+                label=_("exact, % (A · F · S)"), cells=[Cell(text=each.each("exact")) for each in versions]
+            ),
+            Column(
+                label=_("recall ≥ 4, % (A · F · S)"),
+                cells=[Cell(text=each.each("recall_ge_4")) for each in versions],
+            ),
+            Column(label=_("held out"), cells=[Cell(text=grouped(each.rows)) for each in versions]),
+        ],
+        url=url,
+        link=_("All model versions"),
+    )
+
+
+def _error_column(target: str, versions: list[Measured]) -> Column:
+    errors = [each.figure("mae", target) for each in versions]
+    return Column(
+        label=TARGET_WORDS[target],
+        values=[None if error is None else round(error, 4) for error in errors],
+        cells=decimal_cells(errors, 3),
+        **TARGET_LINES[target],
+    )
+
+
+def _versions_in_words(versions: list[Measured]) -> str:
+    newest = versions[-1]
+    facts = {"version": newest.number, "error": decimals(newest.error, 3)}
+    if len(versions) == 1:
+        return _("Version %(version)s errs by %(error)s points on average; it is the first.") % facts
+    difference = newest.error - versions[-2].error
+    facts |= {"before": versions[-2].number, "difference": decimals(abs(difference), 3)}
+    more = _("Version %(version)s errs by %(error)s points on average, %(difference)s more than %(before)s.")
+    less = _("Version %(version)s errs by %(error)s points on average, %(difference)s less than %(before)s.")
+    return (more if difference > 0 else less) % facts

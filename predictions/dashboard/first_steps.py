@@ -1,0 +1,47 @@
+"""What a new installation needs first."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from training.models import Anomaly
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What a new installation still needs."""
+
+    title: str
+    text: str
+    is_done: bool
+    url: str = ""
+    button: str = ""
+
+
+def first_steps() -> list[Step]:
+    anomalies = Anomaly.objects.all()
+    list_url = reverse("admin:training_anomaly_changelist")
+    return [
+        Step(
+            title=_("Import"),
+            text=_("Scored anomalies from CSV or Excel: python manage.py import_anomalies FILE…"),
+            is_done=anomalies.approved().exists(),
+            url=list_url,
+            button=_("Anomalies"),
+        ),
+        Step(
+            title=_("Train"),
+            text=_("Seconds to minutes; a backup is made first and the result is measured."),
+            is_done=False,
+            url=reverse("admin:training_trainingsession_train_now"),
+            button=_("Train now"),
+        ),
+        Step(
+            title=_("Review"),
+            text=_("The model suggests scores for new reports; an expert approves or corrects them."),
+            is_done=False,
+            url=f"{list_url}?status__exact=pending",
+            button=_("Review"),
+        ),
+    ]
