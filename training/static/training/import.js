@@ -27,3 +27,6 @@ for (const form of document.querySelectorAll("form[data-working]")) {
         if (form.dataset.progress) follow(form);
     });
 }
+
+// unfold writes the name of a chosen file into a text field beside it; ours have none, and show the name.
+for (const input of document.querySelectorAll("input[type=file]")) input.hasChangeListener = true;
