@@ -33,6 +33,9 @@ from training.review import MAX_REASON
 
 Text = str | Promise
 
+# Says that long work is under way, and keeps its button from being pressed twice.
+WORKING = forms.Media(js=[forms.Script("training/working.js", defer=True)])  # type: ignore[list-item]  # Django 5.2's
+
 # The domain's errors speak English; these have no details, so the page can say them in its own language.
 REFUSALS: dict[type[TrainingError], Text] = {
     SessionActiveError: _("A training session is queued or running. Wait for its end, or cancel it."),
@@ -161,6 +164,7 @@ def confirmation_page(
         "opts": admin.opts,
         "confirmation": confirmation,
         "cancel_url": cancel_url,
+        "media": WORKING,
     }
     return TemplateResponse(request, "admin/training/confirmation.html", context)
 

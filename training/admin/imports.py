@@ -19,7 +19,7 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminRadioSelectWidget
 
 from training import file_imports
 from training.admin import labels
-from training.admin.base import ReadOnlyAdmin, existing, person, refusals_as_messages
+from training.admin.base import WORKING, ReadOnlyAdmin, existing, person, refusals_as_messages
 from training.admin.refusals import in_words
 from training.errors import TrainingError
 from training.ml.records import COLUMNS
@@ -232,8 +232,7 @@ class FileImportAdmin(ReadOnlyAdmin):
         return row
 
     def _page(self, request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:
-        media = forms.Media(js=[forms.Script("training/import.js", defer=True)])  # type: ignore[list-item]  # Django 5.2's
-        own = {"opts": self.opts, "title": title, "media": media}
+        own = {"opts": self.opts, "title": title, "media": WORKING}
         common = {**self.admin_site.each_context(request), **own}
         return TemplateResponse(request, template, {**common, **context})
 

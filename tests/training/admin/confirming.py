@@ -6,7 +6,7 @@ from typing import Any
 
 from django.test import Client
 
-FORM = re.compile(r'<form method="post" class="tp-confirm" novalidate>(.*?)</form>', re.DOTALL)
+FORM = re.compile(r'<form method="post" class="tp-confirm"[^>]*>(.*?)</form>', re.DOTALL)
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 
