@@ -19,13 +19,14 @@ from simple_history.template_utils import HistoricalRecordContextHelper
 
 from training import double_review, review
 from training.admin.base import Confirmation, ReasonForm, confirmed, existing, person, reason_given
+from training.admin.refusals import in_words
 from training.models import Anomaly
 
 # The page's own columns say these already.
 SAID = {"reviewed_by", "reviewed_at"}
 
 
-def in_words(field: "Field[Any, Any]", value: object) -> str:
+def shown(field: "Field[Any, Any]", value: object) -> str:
     return display_for_field(value, field, "–")
 
 
@@ -34,11 +35,11 @@ class ChangesInWords(HistoricalRecordContextHelper):
 
     def context_for_delta_changes(self, delta: ModelDelta) -> list[dict[str, Any]]:
         changes = [change for change in delta.changes if change.field not in SAID]
-        shown = [self.format_delta_change(change) for change in changes]
-        return [{"field": change.field, "old": change.old, "new": change.new} for change in shown]
+        told = [self.format_delta_change(change) for change in changes]
+        return [{"field": change.field, "old": change.old, "new": change.new} for change in told]
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> str:
-        return in_words(self.model._meta.get_field(change.field), value)  # noqa: SLF001 — Django documents _meta
+        return shown(self.model._meta.get_field(change.field), value)  # noqa: SLF001 — Django documents _meta
 
 
 class UndoableHistoryAdmin(SimpleHistoryAdmin):
@@ -62,6 +63,8 @@ class UndoableHistoryAdmin(SimpleHistoryAdmin):
     ) -> None:
         """As simple_history does; the last row of a page is compared with the first of the next one."""
         rows = list(historical_records)
+        for row in rows:
+            row.reason = in_words(row.history_change_reason or "")
         older = historical_records.paginator.object_list[historical_records.end_index() :][:1]
         super().set_history_delta_changes(request, [*rows, *older], foreign_keys_are_objs)
         if rows and request.user.has_perm("training.review_anomaly"):
@@ -107,7 +110,7 @@ def _before_undo(anomaly: Anomaly, change: Any) -> Confirmation:
         changes=[
             made,
             *(
-                f"{capfirst(str(field.verbose_name))}: {in_words(field, now)} → {in_words(field, then)}"
+                f"{capfirst(str(field.verbose_name))}: {shown(field, now)} → {shown(field, then)}"
                 for field, now, then in _differing(anomaly, before)
             ),
         ],

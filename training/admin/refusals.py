@@ -1,4 +1,4 @@
-"""Why a row, a file or an action was refused, in the language of the page: the domain speaks English."""
+"""What the domain says in English, in the language of the page: why it refused, and the reasons it keeps."""
 
 import re
 
@@ -104,6 +104,11 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
             r"That change decided nothing about this anomaly: there is nothing to undo\.",
             _("That change decided nothing about this anomaly: there is nothing to undo."),
         ),
+        # Kept in the history of an anomaly where nobody gave a reason.
+        (r"Undo", _("Undone")),
+        (r"Sample", _("Sample")),
+        (r"Imported from (?P<file>.+)", _("Imported from %(file)s")),
+        (r"Restored from (?P<file>.+)", _("Restored from %(file)s")),
     )
 ]
 

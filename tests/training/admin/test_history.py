@@ -87,6 +87,15 @@ def test_undo_asks_and_puts_back_with_a_reason(reviewer: Client) -> None:
     assert (entry.history_user, entry.history_change_reason) == (user_of(reviewer), "other row")
 
 
+def test_the_products_own_reasons_speak_french(reviewer: Client) -> None:
+    anomaly = ApprovedFactory.create()
+    review.reject(anomalies=[anomaly], user=None, reason="Imported from a.csv")
+    review.undo(anomaly=anomaly, change=newest(anomaly), user=None)
+    french = reviewer.get(page(anomaly), headers={"accept-language": "fr"})
+    assert [row.reason for row in french.context["page_obj"]] == ["Annulation", "Importé de a.csv", ""]
+    assert "Importé de a.csv" in french.content.decode()
+
+
 def test_the_newest_decision_alone_can_be_undone(reviewer: Client) -> None:
     anomaly = ApprovedFactory.create()
     review.reject(anomalies=[anomaly], user=None)

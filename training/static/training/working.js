@@ -37,3 +37,6 @@ for (const form of forms) {
 window.addEventListener("pageshow", (event) => {
     if (event.persisted) for (const form of forms) show(form, false);
 });
+
+// unfold writes the name of a chosen file into a text field beside it; ours have none, and show the name.
+for (const input of document.querySelectorAll("input[type=file]")) input.hasChangeListener = true;
