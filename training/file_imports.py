@@ -78,8 +78,7 @@ def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
 
     Raises NotAllowedNowError when it does not wait any more, DataFileError when its files are gone.
     """
-    if not FileImport.objects.filter(pk=waiting.pk, status=WAITING).exists():
-        raise NotAllowedNowError(DECIDED)
+    _require_waiting(waiting)
     try:
         records = read_files(waiting.paths)
         with transaction.atomic():
@@ -93,6 +92,7 @@ def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
             )
             FileImport.objects.filter(pk=waiting.pk).update(**_counts(records, counts))
     except DataFileError as error:
+        _require_waiting(waiting)  # or a colleague was quicker, and the files are gone
         raise _without_places(error, waiting) from error
     for path in waiting.paths:
         shutil.rmtree(path.parent, ignore_errors=True)  # the refused rows stay a while
@@ -205,6 +205,11 @@ def _write_refused(path: Path, records: FileRecords) -> None:
             if not number:
                 writer.writerow(rows.columns)
             writer.writerows(rows.astype("str").apply(neutralise).to_numpy().tolist())
+
+
+def _require_waiting(waiting: FileImport) -> None:
+    if not FileImport.objects.filter(pk=waiting.pk, status=WAITING).exists():
+        raise NotAllowedNowError(DECIDED)
 
 
 def _decide(waiting: FileImport, status: FileImport.Status, user: User | None) -> None:

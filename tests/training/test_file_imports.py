@@ -1,14 +1,16 @@
 import csv
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pandas as pd
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -164,6 +166,25 @@ def test_an_import_is_decided_once(user: User) -> None:
     for decide in (store_import, discard_import):
         with pytest.raises(NotAllowedNowError, match="does not wait"):
             decide(waiting=FileImport.objects.get(pk=row.pk), user=user)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_confirm_at_once_one_stores(user: User) -> None:
+    row, start = receive(*(f"B-{n},Fuite,Pompe,p-1,,,1,2,3" for n in range(200))), Barrier(2, timeout=60)
+
+    def confirm(_number: int) -> str:
+        start.wait()
+        try:
+            return store_import(waiting=FileImport.objects.get(pk=row.pk), user=user).status
+        except NotAllowedNowError as error:
+            return str(error)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = sorted(pool.map(confirm, range(2)))
+    assert answers == ["This import does not wait to be confirmed any more.", "stored"]
+    assert (Anomaly.objects.count(), Anomaly.history.count()) == (200, 200)
 
 
 def test_a_discarded_import_leaves_its_row(user: User, media_root: Path) -> None:

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from training.ml.records import normalise_text
 from training.models import Anomaly
 
-MOST = 20_000  # pieces of equipment that are searched; any id that is typed in full is found
+MOST = 10_000  # pieces of equipment that are searched; any id that is typed in full is found
 PER_PAGE = 20
 
 

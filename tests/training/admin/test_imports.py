@@ -210,6 +210,20 @@ def test_the_list_of_anomalies_leads_there(importer: Client) -> None:
     assert button not in staff("training.view_anomaly").get(anomalies).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"q": "A.CSV"}, 1),
+        ({"q": "b.csv"}, 0),
+        ({"status__exact": "waiting"}, 1),
+        ({"status__exact": "stored"}, 0),
+    ],
+)
+def test_the_list_is_searched_and_filtered(importer: Client, query: dict[str, str], count: int) -> None:
+    upload(importer, GOOD)
+    assert importer.get(LIST, query).context["cl"].result_count == count
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_list_costs_the_same_for_one_and_for_three(
     count: int, django_assert_num_queries: DjangoAssertNumQueries
