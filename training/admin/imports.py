@@ -1,5 +1,6 @@
 """Imports: choose files, see what they hold and what they would change, confirm; and what was imported."""
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from django import forms
@@ -22,7 +23,7 @@ from training.admin import labels
 from training.admin.base import WORKING, ReadOnlyAdmin, existing, person, refusals_as_messages
 from training.admin.refusals import in_words
 from training.errors import TrainingError
-from training.ml.records import COLUMNS
+from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, FileImport
 
 LIST = "admin:training_fileimport_changelist"
@@ -31,6 +32,18 @@ STATUSES = [
     (Anomaly.Status.APPROVED, gettext_lazy("approved: models learn from them")),
     (Anomaly.Status.PENDING, gettext_lazy("pending: to be reviewed first")),
 ]
+# The first rows: what a person recognises them by, and ids last.
+SHOWN = (
+    "description",
+    "equipment_name",
+    "section",
+    "detected_at",
+    *SCORE_COLUMNS,
+    "system",
+    "equipment_id",
+    "anomaly_id",
+)
+CLASSES = {**dict.fromkeys(SCORE_COLUMNS, "tp-number"), "detected_at": "tp-whole"}
 COUNTS = ("rows_created", "rows_updated", "rows_unchanged", "rows_duplicate", "rows_refused")
 
 
@@ -187,8 +200,11 @@ class FileImportAdmin(ReadOnlyAdmin):
                 (name, [(title, field and _label(Anomaly, field)) for title, field in titles])
                 for name, titles in row.columns
             ],
-            shown=[_label(Anomaly, name) for name in COLUMNS],
-            first_rows=[[_cell(cells[name]) for name in COLUMNS] for cells in row.first_rows],
+            shown=[(_label(Anomaly, name), CLASSES.get(name, "")) for name in SHOWN],
+            first_rows=[
+                [(_cell(name, cells[name]), CLASSES.get(name, "")) for name in SHOWN]
+                for cells in row.first_rows
+            ],
             problems=[(file, line, in_words(problem)) for file, line, problem in row.problems],
             has_refused_file=row.refused_path.exists(),
             may_import=row.status == FileImport.Status.WAITING and may_import(request),
@@ -245,7 +261,9 @@ def _count(count: int) -> str:
     return number_format(count, force_grouping=True)
 
 
-def _cell(value: str | float) -> str:
+def _cell(name: str, value: str | float) -> str:
+    if isinstance(value, str) and name == "detected_at":
+        return labels.moment(datetime.fromisoformat(value).replace(tzinfo=UTC) if value else None)
     return value if isinstance(value, str) else labels.number(value)
 
 

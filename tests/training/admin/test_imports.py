@@ -54,7 +54,7 @@ def test_files_are_looked_at_then_confirmed(importer: Client) -> None:
         "They are approved: models learn from them.",
         "Availability: must be between 1 and 5, got 9",
         "<td>note</td><td>ignored</td>",
-        "<td>2.5</td>",
+        '<td class="tp-number">2.5</td>',
     ):
         assert words in html
     assert Anomaly.objects.get().status == "pending"
@@ -76,6 +76,16 @@ def test_the_reasons_speak_french(importer: Client) -> None:
     upload(importer, GOOD, WRONG)
     french = importer.get(page(FileImport.objects.get()), headers={"accept-language": "fr"})
     assert "Disponibilité : doit être entre 1 et 5, reçu 9" in unescape(french.content.decode())
+
+
+def test_times_are_shown_as_the_language_has_them(importer: Client) -> None:
+    header = HEADER.replace("note", "detected_at")
+    rows = ("A-1,Fuite,Pompe,p-1,2026-03-01 06:30:15.5,1,2,3", "A-2,Fuite,Pompe,p-1,,1,2,3")
+    content = "\n".join([header, *rows])
+    importer.post(ADD, {"uploads": [SimpleUploadedFile("a.csv", content.encode())], "status": "approved"})
+    french = importer.get(page(FileImport.objects.get()), headers={"accept-language": "fr"}).content.decode()
+    assert '<td class="tp-whole">01/03/2026 06:30</td>' in french
+    assert '<td class="tp-whole">–</td>' in french
 
 
 def test_what_the_files_hold_is_text_not_markup(importer: Client) -> None:
