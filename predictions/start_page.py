@@ -37,7 +37,7 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["waiting"] = None
     if may("training.view_anomaly"):
         totals = anomalies.totals()
-        context["waiting"] = anomalies.waiting(totals.counts)
+        context["waiting"] = anomalies.waiting(totals.counts, may=may)
         context["totals"] = None if totals.is_empty else totals
         context["labels"] = None if steps else quality.label_alerts()
     if not steps:

@@ -1,6 +1,6 @@
 """The anomalies: what waits for a reviewer, and all of them by status, criticality and week."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,9 +29,10 @@ from predictions.dashboard.charts import (
 from predictions.dashboard.counting import LONG, MOST, between, count_between, count_up_to, remembered
 from predictions.services import LOOKED_AT, suggest_for_queue
 from training.admin.bands import WORDS
+from training.admin.labels import decimals
 from training.admin.long_lists import AtLeast
 from training.criticality import in_band
-from training.models import Anomaly
+from training.models import Anomaly, disputed
 
 Status = Anomaly.Status
 WEEKS = 26
@@ -150,9 +151,10 @@ def _suggested(status: str) -> dict[str, int]:
     return found
 
 
-def waiting(counts: Counts) -> dict[str, Any]:
+def waiting(counts: Counts, *, may: Callable[[str], bool]) -> dict[str, Any]:
     """The first line of the page."""
     count, critical = counts[Status.PENDING, ALL], counts[Status.PENDING, "critical"]
+    disagreed = disputed().count() if may("training.adjudicate_anomaly") else 0
     words = ngettext("%(count)s of them critical", "%(count)s of them critical", critical)
     return {
         "count": count,
@@ -160,8 +162,13 @@ def waiting(counts: Counts) -> dict[str, Any]:
         "words": ngettext("anomaly to review", "anomalies to review", count),
         "critical": critical,
         "critical_words": words % {"count": count_text(critical)},
+        "disputed": disagreed,
+        "disputed_words": ngettext("%(disputed)s disputed", "%(disputed)s disputed", disagreed)
+        % {"disputed": count_text(disagreed)},
         "url": list_of(Status.PENDING),
         "critical_url": list_of(Status.PENDING, "critical"),
+        "disputed_url": reverse("admin:adjudication"),
+        "review_url": reverse("admin:review") if may("training.review_anomaly") else list_of(Status.PENDING),
     }
 
 
@@ -240,20 +247,14 @@ def _mondays(newest: datetime) -> list[datetime]:
 
 
 def _weeks_in_words(monday: datetime, counts: dict[str, list[int]]) -> str:
-    def number(n: int | None, *names: str) -> str:
-        chosen = [counts[name] if n is None else counts[name][n:] for name in names]
-        total = sum(map(sum, chosen))
-        return count_text(total if n is not None else round(total / WEEKS))
-
-    everything = tuple(counts)
     words = _(
         "Newest week, from %(day)s: %(count)s anomalies, %(critical)s of them approved as critical, "
         "%(pending)s to review; %(mean)s a week on average."
     )
     return words % {
         "day": date_format(monday, "DATE_FORMAT"),
-        "count": number(-1, *everything),
-        "critical": number(-1, "critical"),
-        "pending": number(-1, "pending"),
-        "mean": number(None, *everything),
+        "count": count_text(sum(values[-1] for values in counts.values())),
+        "critical": count_text(counts["critical"][-1]),
+        "pending": count_text(counts["pending"][-1]),
+        "mean": decimals(sum(map(sum, counts.values())) / WEEKS, 1),
     }

@@ -112,7 +112,13 @@ class Chart:
                     "y": _axis(self.unit, precision=0 if self.is_whole else None)
                     | {"stacked": self.is_stacked, "beginAtZero": True},
                 },
-                "plugins": {"legend": {"display": many, "align": "start", "labels": {"usePointStyle": True}}},
+                "plugins": {
+                    "legend": {
+                        "display": many,
+                        "align": "start",
+                        "labels": {"usePointStyle": True, "boxHeight": 7},
+                    }
+                },
                 "datasets": {
                     "bar": {"maxBarThickness": 28, "borderRadius": 2, "borderWidth": 0},
                     "line": {"borderWidth": 2, "pointRadius": 3, "pointHitRadius": 8, "spanGaps": True},

@@ -30,19 +30,19 @@ def remembered(name: str, count: Callable[[], Found], size: Callable[[Found], in
     return found
 
 
-def count_up_to(counted: Mapping[Any, "QuerySet[Any]"], *, most: int = MOST) -> dict[Any, int]:
-    """How many rows each of them has, in one query; AtLeast `most` where there are more."""
+def count_up_to(counted: Mapping[Any, "QuerySet[Any]"]) -> dict[Any, int]:
+    """How many rows each of them has, in one query; AtLeast MOST where there are more."""
     parts: list[str] = []
     parameters: list[Any] = []
     for rows in counted.values():
-        sql, values = rows.order_by().values("pk")[: most + 1].query.sql_with_params()
+        sql, values = rows.order_by().values("pk")[: MOST + 1].query.sql_with_params()
         parts.append(f"(SELECT COUNT(*) FROM ({sql}) AS counted)")  # noqa: S608  # Django's own statement
         parameters += values
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", parameters)
         found = cursor.fetchone()
     return {
-        name: AtLeast(most) if count > most else count for name, count in zip(counted, found, strict=True)
+        name: AtLeast(MOST) if count > MOST else count for name, count in zip(counted, found, strict=True)
     }
 
 

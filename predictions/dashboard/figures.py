@@ -27,7 +27,11 @@ class Figure:
 
 
 def of_trainings(trainings: Trainings) -> Iterator[Figure]:
-    newest, succeeded = trainings.newest, address(reverse(LIST), {"status__exact": "succeeded"})
+    newest, added, succeeded = (
+        trainings.newest,
+        trainings.added,
+        address(reverse(LIST), {"status__exact": "succeeded"}),
+    )
     yield Figure(
         title=_("Training frequency"),
         value=decimals(trainings.a_month, 1),
@@ -36,8 +40,8 @@ def of_trainings(trainings: Trainings) -> Iterator[Figure]:
     )
     yield Figure(
         title=_("Records per training"),
-        value=grouped(round(mean(each.added for each in newest))) if newest else "–",
-        detail=_("added on average, by the last %(count)s trainings") % {"count": len(newest)},
+        value=grouped(round(mean(added))) if added else "–",
+        detail=_("added on average, by the last %(count)s trainings") % {"count": len(added)},
         url=succeeded,
     )
     yield Figure(

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from predictions.dashboard.charts import (
     GREY,
@@ -95,7 +95,7 @@ def drift_in_words(report: QualityReport) -> str:
     judged = judged_period(report)
     facts = {"age": age(report.created_at), "reports": 0, "verdict": "", "reasons": ""}
     if judged is None:
-        return _("The report of %(age)s had too few dated reports to judge.") % facts
+        return _("There are too few dated reports to judge (%(age)s).") % facts
     facts |= {
         "reports": grouped(judged["reports"]),
         "verdict": VERDICTS.get(judged["verdict"], judged["verdict"]),
@@ -176,18 +176,8 @@ def label_alerts() -> LabelAlerts:
         words = _("Nobody has looked for doubtful labels yet: python manage.py check_labels looks.")
         return LabelAlerts(finding=words, rows=[])
     found = dict(LabelFinding.objects.current().order_by().values_list("kind").annotate(Count("pk")))
-    facts = {
-        "age": age(report.created_at),
-        "records": grouped(report.record_count),
-        "count": grouped(sum(found.values())),
-    }
-    words = (
-        _("%(count)s approved scores deserve a second look: of %(records)s records examined %(age)s.")
-        if found
-        else _("No approved score is in doubt: of %(records)s records examined %(age)s.")
-    )
     return LabelAlerts(
-        finding=words % facts,
+        finding=_alerts_in_words(report, sum(found.values())),
         rows=[
             Cell(
                 text=f"{grouped(found[kind])} × {kind.label}",
@@ -197,3 +187,15 @@ def label_alerts() -> LabelAlerts:
             if kind in found
         ],
     )
+
+
+def _alerts_in_words(report: QualityReport, count: int) -> str:
+    facts = {"age": age(report.created_at), "records": grouped(report.record_count), "count": grouped(count)}
+    if not count:
+        return _("No approved score is in doubt, of %(records)s records examined %(age)s.") % facts
+    words = ngettext(
+        "%(count)s approved score deserves a second look, of %(records)s records examined %(age)s.",
+        "%(count)s approved scores deserve a second look, of %(records)s records examined %(age)s.",
+        count,
+    )
+    return words % facts

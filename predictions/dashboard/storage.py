@@ -7,15 +7,15 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
-from predictions.dashboard.charts import PRIMARY, Cell, Chart, Column, Text, count_cells, grouped
+from predictions.dashboard.charts import PRIMARY, Cell, Chart, Column, count_cells, grouped
 from predictions.dashboard.counting import MONTHS, month_starts, stretch_of
 from predictions.dashboard.trainings import list_of_month
 from training.models import Backup
 
 LIST = "admin:training_backup_changelist"
-UNITS: dict[int, Text] = {1: gettext_lazy("bytes"), 1024: "KB", 1024**2: "MB", 1024**3: "GB"}
+UNITS = (1024, 1024**2, 1024**3)  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def backup_storage(kept: Kept) -> Chart:
     if not any(kept.counts):
         return Chart(name="storage", title=title, finding=_("There is no backup yet."))
     months = month_starts()
-    divisor = max(unit for unit in UNITS if unit <= max(*kept.sizes, 1))
+    divisor = max(unit for unit in UNITS if unit <= max(*kept.sizes, UNITS[0]))
     words = ngettext(
         "%(size)s in %(count)s backup; %(before)s a month ago.",
         "%(size)s in %(count)s backups; %(before)s a month ago.",
@@ -66,7 +66,7 @@ def backup_storage(kept: Kept) -> Chart:
             "before": filesizeformat(kept.sizes[-2]),
         },
         across=_("end of"),
-        unit=UNITS[divisor],
+        unit=filesizeformat(divisor).split("\xa0")[-1],
         rows=[Cell(text=date_format(month, "M Y")) for month in months[:-1]],
         columns=[
             Column(

@@ -44,7 +44,7 @@ class Trained(NamedTuple):
     number: int
     seconds: float
     records: int  # that its model learned from
-    added: int  # more than the model before
+    added: int | None  # more than the training before; None of the very first
 
 
 class Trainings:
@@ -77,11 +77,18 @@ class Trainings:
                 "pk", "started_at", "finished_at", "model_version__dataset_rows"
             )[: SESSIONS + 1]
         )[::-1]
-        learned = [0 if len(rows) <= SESSIONS else rows.pop(0)[-1], *(row[-1] for row in rows)]
-        return [
-            Trained(pk, _seconds(started, finished), records, records - before)
-            for (pk, started, finished, records), before in zip(rows, learned, strict=False)
-        ]
+        before = rows.pop(0)[-1] if len(rows) > SESSIONS else None
+        found = []
+        for pk, started, finished, records in rows:
+            added = None if before is None else records - before
+            found.append(Trained(pk, _seconds(started, finished), records, added))
+            before = records
+        return found
+
+    @property
+    def added(self) -> list[int]:
+        """By each of the newest, without the very first, the records that the one before did not have."""
+        return [each.added for each in self.newest if each.added is not None]
 
     @property
     def a_month(self) -> float:
@@ -163,7 +170,13 @@ def records_added(trainings: Trainings) -> Chart:
     title, newest = _("Records added by each training"), trainings.newest
     if not newest:
         return Chart(name="records", title=title, finding=_("No training has succeeded yet."))
-    added = [each.added for each in newest]
+    added = trainings.added
+    if not added:
+        first = _(
+            "The first training learned from %(records)s records; what the next ones add is shown here."
+        )
+        return Chart(name="records", title=title, finding=first % {"records": grouped(newest[0].records)})
+    newest = newest[-len(added) :]
     words = _("The last training had %(added)s records more than the one before, %(mean)s on average.")
     return Chart(
         name="records",

@@ -184,10 +184,37 @@ def test_a_version_that_nobody_activated_is_to_do() -> None:
 def test_everybody_sees_what_they_may_see(version: ModelVersion) -> None:
     page = shown(staff())
     assert (page["waiting"], page["cards"], page["scores"], page["training"]) == (None, [], [], None)
+    assert (page["figures"], page["charts"], page["confusions"]) == ([], [], [])
+    assert "totals" not in page
+    assert "labels" not in page
     page = shown(staff("training.view_backup", "training.train_models"))
     assert [card.title for card in page["cards"]] == ["Last backup"]
+    assert [chart.name for chart in page["charts"]] == ["storage"]
+    assert [figure.title for figure in page["figures"]] == ["Backup storage"]
     assert page["training"] is not None
     assert page["waiting"] is None
+
+
+CHARTS = ["weeks", "accuracy", "drift", "frequency", "time", "records", "storage"]
+
+
+def test_every_chart_says_its_finding_or_that_there_is_none_yet(version: ModelVersion) -> None:
+    client = superuser()
+    assert [chart.name for chart in shown(client)["charts"]] == CHARTS
+    html = client.get(START).content.decode()
+    assert html.count("<canvas") == 1
+    assert "Nothing was trained within a year." in html
+    ApprovedFactory.create(detected_at=timezone.now())
+    html = client.get(START).content.decode()
+    assert html.count("<canvas") == 2
+    assert '<figure class="tp-panel tp-figure" id="weeks" aria-labelledby="weeks-title">' in html
+    assert 'src="/static/predictions/dashboard.js"' in html
+
+
+def test_an_empty_installation_has_no_charts() -> None:
+    client = superuser()
+    assert "charts" not in shown(client)
+    assert "dashboard.js" not in client.get(START).content.decode()
 
 
 def test_the_page_costs_the_same_for_few_and_for_many(
@@ -197,5 +224,5 @@ def test_the_page_costs_the_same_for_few_and_for_many(
     for _ in range(3):
         suggest(AnomalyFactory.create(), version, 5, 1, 5)
         BackupFactory.create(model_version=version)
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(23):
         client.get(START)
