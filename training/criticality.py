@@ -28,9 +28,15 @@ def in_band(band: str, field: str = "criticality") -> Q:
     """The condition that the sum of scores in `field` belongs to the band."""
     start = settings.RISK_BANDS[band]
     ends = [other for other in settings.RISK_BANDS.values() if other > start]
-    from_start, below_end = ("lte", "gt") if _is_mirrored() else ("gte", "lt")
-    condition = Q(**{f"{field}__{from_start}": criticality_of(start)})
+    below_end = "gt" if _is_mirrored() else "lt"
+    condition = from_band(band, field)
     return condition & Q(**{f"{field}__{below_end}": criticality_of(min(ends))}) if ends else condition
+
+
+def from_band(band: str, field: str = "criticality") -> Q:
+    """The condition that the sum of scores in `field` has reached the band, or a graver one."""
+    from_start = "lte" if _is_mirrored() else "gte"
+    return Q(**{f"{field}__{from_start}": criticality_of(settings.RISK_BANDS[band])})
 
 
 def _is_mirrored() -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
@@ -31,7 +32,7 @@ from predictions.services import LOOKED_AT, suggest_for_queue
 from training.admin.bands import WORDS
 from training.admin.labels import decimals
 from training.admin.long_lists import AtLeast
-from training.criticality import in_band
+from training.criticality import from_band, in_band
 from training.models import Anomaly, disputed
 
 Status = Anomaly.Status
@@ -104,10 +105,11 @@ def _pending() -> Counts:
     scored = {(Status.PENDING, band): Anomaly.objects.pending().filter(in_band(band)) for band in BANDS}
     unscored = {(Status.PENDING, ALL): Anomaly.objects.pending().filter(criticality=None)}
     found = count_up_to({**scored, **unscored})
-    count, suggested = found[Status.PENDING, ALL], _suggested(Status.PENDING)
+    count, any_scored = found[Status.PENDING, ALL], any(found[name] for name in scored)
+    suggested = _suggested(Status.PENDING, any_scored=any_scored)
     if sum(suggested.values()) < min(count, LOOKED_AT):
         suggest_for_queue()
-        suggested = _suggested(Status.PENDING)
+        suggested = _suggested(Status.PENDING, any_scored=any_scored)
     return _added(found, Status.PENDING, suggested)
 
 
@@ -119,7 +121,7 @@ def _reviewed() -> Counts:
     }
     unscored = {(status, ALL): rows.filter(status=status, criticality=None) for status in statuses}
     found = count_up_to({**scored, **unscored})
-    suggested = _suggested(Status.REJECTED) if found[Status.REJECTED, ALL] else {}
+    suggested = _suggested(Status.REJECTED, any_scored=True) if found[Status.REJECTED, ALL] else {}
     return _added(_added(found, Status.APPROVED, {}), Status.REJECTED, suggested)
 
 
@@ -139,15 +141,13 @@ def _sum(*counts: int, is_more: bool = False) -> int:
     return AtLeast(total) if is_more or any(isinstance(count, AtLeast) for count in counts) else total
 
 
-def _suggested(status: str) -> dict[str, int]:
+def _suggested(status: str, *, any_scored: bool) -> dict[str, int]:
     """By band, what the active version suggests for those of the newest LOOKED_AT that nobody scored."""
     newest = Anomaly.objects.filter(status=status).order_by("-pk").values("pk")[:LOOKED_AT]
-    found: dict[str, int] = (
-        suggestions()
-        .filter(anomaly__in=newest, anomaly__criticality=None)
-        .order_by()
-        .aggregate(**{band: Count("pk", filter=in_band(band)) for band in BANDS})
-    )
+    made = suggestions().filter(anomaly__in=newest).order_by()
+    if any_scored:  # to ask each of them takes as long again
+        made = made.filter(anomaly__criticality=None)
+    found: dict[str, int] = made.aggregate(**{band: Count("pk", filter=in_band(band)) for band in BANDS})
     return found
 
 
@@ -196,14 +196,9 @@ def weeks() -> Chart:
     if newest is None:
         return Chart(name="weeks", title=title, finding=_("No anomaly says when it was detected."))
     mondays = _mondays(newest)
-    parts = {
-        **{band: in_band(band) & Q(status=Status.APPROVED) for band in BANDS},
-        "pending": Q(status=Status.PENDING),
-        "rejected": Q(status=Status.REJECTED),
-    }
     counts = remembered(
         f"start.weeks.{mondays[0]:%Y%m%d}",
-        lambda: count_between(Anomaly.objects.all(), "detected_at", mondays, parts),
+        lambda: _by_week(mondays),
         lambda found: sum(map(sum, found.values())),
     )
     return Chart(
@@ -213,7 +208,7 @@ def weeks() -> Chart:
         across=_("week from"),
         unit=_("anomalies"),
         rows=[Cell(text=date_format(monday, "j M y")) for monday in mondays[:-1]],
-        columns=[_week_column(name, counts[name], mondays) for name in parts],
+        columns=[_week_column(name, counts[name], mondays) for name in WEEK_WORDS],
         url=reverse(LIST),
         link=_("All anomalies"),
         is_stacked=True,
@@ -221,8 +216,27 @@ def weeks() -> Chart:
     )
 
 
-WEEK_WORDS = {**WORDS, "pending": gettext_lazy("to review"), "rejected": gettext_lazy("rejected")}
+WEEK_WORDS = {
+    **{band: WORDS[band] for band in BANDS},
+    "pending": gettext_lazy("to review"),
+    "rejected": gettext_lazy("rejected"),
+}
 WEEK_COLOURS = {**BAND_COLOURS, "pending": PRIMARY, "rejected": GREY}
+
+
+def _by_week(mondays: list[datetime]) -> dict[str, list[int]]:
+    """The approved ones by band, the others by status."""
+    approved, lowest = Q(status=Status.APPROVED), BANDS[-1]
+    parts = {
+        **{band: approved & from_band(band) for band in BANDS if band != lowest},
+        lowest: approved,  # all approved ones have scores
+        "pending": Q(status=Status.PENDING),
+        "rejected": Q(status=Status.REJECTED),
+    }
+    counts = count_between(Anomaly.objects.all(), "detected_at", mondays, parts)
+    for graver, band in reversed(list(pairwise(BANDS))):
+        counts[band] = [count - less for count, less in zip(counts[band], counts[graver], strict=True)]
+    return counts
 
 
 def _week_column(name: str, values: list[int], mondays: list[datetime]) -> Column:

@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from predictions.dashboard import anomalies, counting
 from predictions.dashboard.charts import Chart
@@ -142,6 +142,16 @@ def test_half_a_year_up_to_the_newest_report() -> None:
         "Newest week, from March 2, 2026: 3 anomalies, 1 of them approved as critical, 1 to review; "
         "0.2 a week on average."
     )
+
+
+def test_where_one_is_the_worst_the_weeks_follow(settings: Settings) -> None:
+    settings.SCORE_DIRECTION = "1_is_most_critical"
+    scores = {"availability_score": 1, "fiability_score": 1}
+    ApprovedFactory.create(detected_at=MONDAY, **scores, process_safety_score=1)
+    ApprovedFactory.create(detected_at=MONDAY, **(scores | {"fiability_score": 4}), process_safety_score=5)
+    ApprovedFactory.create(detected_at=MONDAY, **dict.fromkeys(scores, 5), process_safety_score=5)
+    found = cells(anomalies.weeks())
+    assert [found[band][-1] for band in ("critical", "high", "normal")] == [1, 1, 1]
 
 
 def test_each_week_leads_to_its_list() -> None:
