@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.http import urlencode
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -36,7 +37,7 @@ from training.criticality import from_band, in_band
 from training.models import Anomaly, disputed
 
 Status = Anomaly.Status
-WEEKS = 26
+WEEKS = 13
 LIST = "admin:training_anomaly_changelist"
 BANDS = tuple(reversed(settings.RISK_BANDS))  # the gravest first
 ALL = ""  # beside the bands
@@ -172,8 +173,8 @@ def waiting(counts: Counts, *, may: Callable[[str], bool]) -> dict[str, Any]:
     }
 
 
-def list_of(status: str, band: str = ALL, **more: str) -> str:
-    return address(reverse(LIST), {"status__exact": status} | ({"band": band} if band else {}) | more)
+def list_of(status: str, band: str = ALL) -> str:
+    return address(reverse(LIST), {"status__exact": status} | ({"band": band} if band else {}))
 
 
 def count_text(count: int) -> str:
@@ -185,7 +186,7 @@ def count_text(count: int) -> str:
 
 
 def weeks() -> Chart:
-    """Half a year up to the newest report, by the week in which it was detected."""
+    """A quarter up to the newest report, by the week in which it was detected."""
     title = _("Criticality by week of detection")
     newest = (
         Anomaly.objects.filter(detected_at__lte=timezone.now())
@@ -201,6 +202,7 @@ def weeks() -> Chart:
         lambda: _by_week(mondays),
         lambda found: sum(map(sum, found.values())),
     )
+    stretches = [urlencode(between("detected_at", *stretch)) for stretch in pairwise(mondays)]
     return Chart(
         name="weeks",
         title=title,
@@ -208,7 +210,7 @@ def weeks() -> Chart:
         across=_("week from"),
         unit=_("anomalies"),
         rows=[Cell(text=date_format(monday, "j M y")) for monday in mondays[:-1]],
-        columns=[_week_column(name, counts[name], mondays) for name in WEEK_WORDS],
+        columns=[_week_column(name, counts[name], stretches) for name in WEEK_WORDS],
         url=reverse(LIST),
         link=_("All anomalies"),
         is_stacked=True,
@@ -239,16 +241,12 @@ def _by_week(mondays: list[datetime]) -> dict[str, list[int]]:
     return counts
 
 
-def _week_column(name: str, values: list[int], mondays: list[datetime]) -> Column:
-    status, band = (Status.APPROVED, name) if name in BANDS else (name, ALL)
-
-    def url_of(week: int) -> str:
-        return list_of(status, band, **between("detected_at", mondays[week], mondays[week + 1]))
-
+def _week_column(name: str, values: list[int], stretches: list[str]) -> Column:
+    url = list_of(Status.APPROVED, name) if name in BANDS else list_of(name)
     return Column(
         label=WEEK_WORDS[name],
         values=values,
-        cells=count_cells(values, url_of),
+        cells=count_cells(values, lambda week: f"{url}&{stretches[week]}"),
         colour=WEEK_COLOURS[name],
     )
 

@@ -32,7 +32,7 @@ def kept_backups() -> Kept:
     found = (
         Backup.objects.filter(Q(pruned_at=None) | Q(pruned_at__gte=months[0]))
         .order_by()
-        .values_list(stretch_of("created_at", months), stretch_of("pruned_at", months))
+        .values_list(stretch_of(Backup, "created_at", months), stretch_of(Backup, "pruned_at", months))
         .annotate(Count("pk"), Sum("size_bytes"))
     )
     kept = Kept([0] * MONTHS, [0] * MONTHS, [0] * MONTHS)

@@ -60,7 +60,7 @@ class Trainings:
         found = (
             TrainingSession.objects.filter(queued_at__gte=self.months[0], status__in=ENDS)
             .order_by()
-            .values_list(stretch_of("queued_at", self.months), "status")
+            .values_list(stretch_of(TrainingSession, "queued_at", self.months), "status")
             .annotate(Count("pk"))
         )
         counts = {end: [0] * MONTHS for end in ENDS}

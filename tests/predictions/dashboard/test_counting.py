@@ -61,7 +61,9 @@ def test_each_stretch_has_its_first_moment_and_not_its_last(
 def test_rows_are_grouped_by_the_stretch_they_lie_in() -> None:
     for moment in (DAYS[0] - timedelta(seconds=1), DAYS[0], DAYS[1], DAYS[1], None):
         AnomalyFactory.create(detected_at=moment)
-    grouped = Anomaly.objects.order_by().values_list(stretch_of("detected_at", DAYS)).annotate(Count("pk"))
+    grouped = (
+        Anomaly.objects.order_by().values_list(stretch_of(Anomaly, "detected_at", DAYS)).annotate(Count("pk"))
+    )
     assert dict(grouped) == {-1: 2, 0: 1, 1: 2}
 
 
