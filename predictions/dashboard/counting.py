@@ -98,7 +98,7 @@ def stretch_of(model: type[Model], field: str, moments: Sequence[datetime]) -> R
 
 def _column(model: type[Model], field: str) -> str:
     meta, quote = model._meta, connection.ops.quote_name  # noqa: SLF001  # Django documents _meta
-    columns = {each.name: each.column for each in meta.concrete_fields}
+    columns = {each.name: str(each.column) for each in meta.concrete_fields}
     return f"{quote(meta.db_table)}.{quote(columns[field])}"
 
 
