@@ -118,7 +118,7 @@ def by_version(versions: list[Measured]) -> Chart:
         finding=_versions_in_words(versions),
         kind="line",
         across=_("version"),
-        unit=_("mean absolute error, points"),
+        unit=_("MAE, points"),
         rows=[Cell(text=str(each.number), url=f"{url}{each.number}/change/") for each in versions],
         columns=[
             *(_error_column(target, versions) for target in TARGETS),

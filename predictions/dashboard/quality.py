@@ -71,7 +71,7 @@ def drift(report: QualityReport | None) -> Chart:
         finding=drift_in_words(report),
         kind="line",
         across=_("detected in"),
-        unit=_("scores moved by, points"),
+        unit=_("points moved"),
         rows=[_period(period) for period in periods],
         columns=[
             *(_moved(target, periods) for target in TARGETS),
@@ -146,7 +146,7 @@ def _period(period: Period) -> Cell:
 def _label(period: Period) -> str:
     start, stop = _bounds(period["label"])
     if stop.month - start.month in {1, -11}:
-        return date_format(start, "M Y")
+        return date_format(start, "YEAR_MONTH_FORMAT")
     return _("quarter %(number)d, %(year)d") % {"number": (start.month + 2) // 3, "year": start.year}
 
 

@@ -67,7 +67,7 @@ def backup_storage(kept: Kept) -> Chart:
         },
         across=_("end of"),
         unit=filesizeformat(divisor).split("\xa0")[-1],
-        rows=[Cell(text=date_format(month, "M Y")) for month in months[:-1]],
+        rows=[Cell(text=date_format(month, "YEAR_MONTH_FORMAT")) for month in months[:-1]],
         columns=[
             Column(
                 label=_("kept"),

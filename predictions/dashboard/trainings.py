@@ -112,7 +112,7 @@ def frequency(trainings: Trainings) -> Chart:
         finding=words % {"count": this, "mean": decimals(trainings.a_month, 1), "failed": grouped(failed)},
         across=_("month"),
         unit=_("sessions"),
-        rows=[Cell(text=date_format(month, "M Y")) for month in months[:-1]],
+        rows=[Cell(text=date_format(month, "YEAR_MONTH_FORMAT")) for month in months[:-1]],
         columns=[
             Column(
                 label=END_WORDS[end],
