@@ -1,4 +1,4 @@
-# Two commands: `make run` starts the product, `make test` proves it.
+# `make run` starts the product, `make test` proves it, `make e2e` shows it in a browser.
 
 PYTHON ?= python3
 VENV := .venv

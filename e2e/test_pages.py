@@ -12,6 +12,8 @@ PAGES = {
     "start": "/admin/",
     "review": "/admin/training/anomaly/review/",
     "adjudication": "/admin/training/anomaly/adjudication/",
+    "imports": "/admin/training/fileimport/",
+    "import": "/admin/training/fileimport/add/",
     "anomalies": "/admin/training/anomaly/",
     "anomaly": "/admin/training/anomaly/1/change/",
     "history": "/admin/training/anomaly/1/history/",
@@ -25,6 +27,8 @@ PAGES = {
     "restore": "/admin/training/backup/1/restore/",
     "schedule": "/admin/django_q/schedule/1/change/",
     "users": "/admin/auth/user/",
+    "webhooks": "/admin/training/webhook/",
+    "timeline": "/admin/training/activation/",
 }
 
 
@@ -54,10 +58,11 @@ def test_no_page_is_wider_than_its_window(open_as: Open, picture: Any, name: str
     assert page.evaluate("document.documentElement.scrollWidth") <= (375 if phone else 1280)
 
 
-def test_the_language_can_be_switched(open_as: Open) -> None:
+def test_the_language_can_be_switched(open_as: Open, picture: Any) -> None:
     page = open_as("owner", language="fr")
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     expect(page.get_by_role("link", name="backup Sauvegardes")).to_be_visible()
     page.get_by_role("button", name="EN", exact=True).click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
+    picture(page, "start")
     expect(page.get_by_role("link", name="backup Backups")).to_be_visible()
