@@ -25,10 +25,10 @@ def first_steps() -> list[Step]:
     return [
         Step(
             title=_("Import"),
-            text=_("Scored anomalies from CSV or Excel: python manage.py import_anomalies FILE…"),
+            text=_("Scored anomalies from CSV or Excel, here or by python manage.py import_anomalies FILE…"),
             is_done=anomalies.approved().exists(),
-            url=list_url,
-            button=_("Anomalies"),
+            url=reverse("admin:training_fileimport_add"),
+            button=_("Import anomalies"),
         ),
         Step(
             title=_("Train"),

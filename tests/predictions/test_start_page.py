@@ -161,6 +161,7 @@ def test_an_empty_installation_shows_three_steps() -> None:
         ("Train", False),
         ("Review", False),
     ]
+    assert [client.get(step.url).status_code for step in shown(client)["steps"]] == [200, 200, 200]
     assert cards(client) == {}
     assert "to review" not in client.get(START).content.decode()
     ApprovedFactory.create()
