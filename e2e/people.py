@@ -14,14 +14,16 @@ def add_people(people: Mapping[str, str], password: str) -> None:
         person.user_permissions.set(Permission.objects.filter(codename__in=permissions.split()))
 
 
-def make_pending(count: int) -> None:
-    """The newest of the sample wait for review again, as if nobody had scored them."""
-    newest = Anomaly.objects.approved().order_by("-pk").values("pk")[:count]
-    Anomaly.objects.filter(pk__in=list(newest.values_list("pk", flat=True))).update(
-        status=Anomaly.Status.PENDING,
-        availability_score=None,
-        fiability_score=None,
-        process_safety_score=None,
-        reviewed_by=None,
-        reviewed_at=None,
-    )
+def report_again(count: int) -> None:
+    """The newest of the sample are reported once more, and wait for review."""
+    for known in Anomaly.objects.approved().exclude(section="").order_by("-pk")[:count]:
+        Anomaly.objects.create(
+            anomaly_id=f"NIGHT-{known.pk}",
+            description=known.description,
+            equipment_id=known.equipment_id,
+            equipment_name=known.equipment_name,
+            system=known.system,
+            section=known.section,
+            detected_at=known.detected_at,
+            source=Anomaly.Source.API,
+        )

@@ -16,7 +16,7 @@ ANOMALIES = 30
 
 @pytest.fixture(autouse=True, scope="module")
 def enough_to_do(product: Product) -> None:
-    product.shell("from e2e.people import make_pending; make_pending(60)")
+    product.shell("from e2e.people import report_again; report_again(60)")
 
 
 def shown(page: Page) -> str:

@@ -267,7 +267,7 @@ class TrainingScheduleAdmin(ModelAdmin):
         description=gettext_lazy("Freeze"),
         permissions=["plan"],
         icon="ac_unit",
-        variant=ActionVariant.WARNING,
+        variant=ActionVariant.DEFAULT,
     )
     def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
         form = FreezeForm(request.POST or None)

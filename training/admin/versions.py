@@ -180,7 +180,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         description=gettext_lazy("Roll back"),
         permissions=["activate"],
         icon="undo",
-        variant=ActionVariant.WARNING,
+        variant=ActionVariant.DEFAULT,
     )
     def roll_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         version = existing(self, request, object_id)
