@@ -25,7 +25,7 @@ suite: $(VENV)/.test
 # The desk in a real browser: Debian's Chromium, installed when it is missing.
 e2e: $(VENV)/.test
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
-	$(BIN)/pytest e2e -n 0
+	$(BIN)/pytest e2e -n 0 -rP
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
