@@ -33,7 +33,8 @@ def main() -> None:
         offered = servers.offered(arguments.port, peers, scorer, scratch)
         print(f"{describe()}. Command: `python -m benchmarks.footprint …`, {arguments.rounds} rounds.\n")
         print(files(scratch, arguments.rounds))
-        print("| largest process | started: RSS, PSS | after singles | after batches |\n|---|---|---|---|")
+        print("| largest process: RSS, PSS | started | after singles | after batches | at rest |")
+        print("|---|---|---|---|---|")
         for server in offered:
             pid = stack.enter_context(servers.started(server, scratch / f"{server.name}.log", reports[0]))
             print(f"| {server.name} | {' | '.join(stages(server, pid, reports, arguments.rounds))} |")
@@ -72,7 +73,7 @@ def median_of(action: Callable[[], object], rounds: int) -> float:
 
 
 def stages(server: Server, pid: int, reports: list[Report], rounds: int) -> list[str]:
-    """The largest process once it has answered, after single predictions, and after batches."""
+    """The largest process once it has answered, after single predictions, after batches, and at rest."""
     one_after_another(Connection(server.url), [server.single(reports[0])] * 20)
     time.sleep(3)  # the workers that were not asked load their model too
     found = [servers.memory(pid)]
@@ -81,6 +82,8 @@ def stages(server: Server, pid: int, reports: list[Report], rounds: int) -> list
     batch = server.batch(list(islice(cycle(reports), BATCH)))
     for _ in range(4 * rounds):  # on fresh connections, so that every worker gets some
         Connection(server.url).post(batch)
+    found.append(servers.memory(pid))
+    time.sleep(3)  # what is given back when nobody asks
     found.append(servers.memory(pid))
     return [f"{rss:.0f}, {pss:.0f}" for rss, pss in found]
 

@@ -40,7 +40,7 @@ ORDERS = {Order.PRIORITY: gettext_lazy("what matters first"), Order.NEWEST: gett
 
 
 class DecisionForm(forms.Form):
-    anomaly = forms.IntegerField()
+    anomaly = forms.IntegerField(min_value=0, max_value=2**63 - 1)
     decision = forms.ChoiceField(choices=[(name, name) for name in ("approve", "reject", "skip", "undo")])
     seen = forms.CharField(required=False)
     reason = forms.CharField(required=False, max_length=review.MAX_REASON)
@@ -91,7 +91,7 @@ def _wanted(request: HttpRequest) -> Wanted:
     order, band = request.GET.get("order", ""), request.GET.get("band", "")
     return Wanted(
         order=Order(order) if order in set(Order) else Order.PRIORITY,
-        section=request.GET.get("section", ""),
+        section=request.GET.get("section", "").replace("\0", ""),  # which no database stores
         band=band if band in WORDS else "",
     )
 

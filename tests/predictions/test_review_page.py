@@ -156,7 +156,7 @@ def test_what_changed_since_it_was_seen_is_shown_again(client: Client, no_model:
     assert Anomaly.objects.get().status == "pending"
 
 
-@pytest.mark.parametrize("gone", ["999999", "", "x"])
+@pytest.mark.parametrize("gone", ["999999", "", "x", "-1", str(2**63)])
 def test_an_anomaly_that_is_not_there_is_said(client: Client, no_model: None, gone: str) -> None:
     data = {"anomaly": gone, "decision": "approve", **SCORES}
     html = client.post(PAGE, data, headers={"HX-Request": "true"}).content.decode()
@@ -199,6 +199,9 @@ def test_adjudication_asks_what_the_two_disagree_on(
     assert 'name="fiability_score"' in html
     refused = owner.post(page, {"anomaly": anomaly.pk}, follow=True).content.decode()
     assert "Give each score on which the two disagree." in refused
+    for wrong in ("", "x", "999999", str(2**63)):
+        html = owner.post(page, {"anomaly": wrong, "fiability_score": "2"}, follow=True).content.decode()
+        assert "The anomaly is not disputed." in html
     settled = owner.post(page, {"anomaly": anomaly.pk, "fiability_score": "2"}, follow=True).content.decode()
     assert "is settled and approved." in settled
     assert "Nothing is disputed." in settled
@@ -208,6 +211,7 @@ def test_adjudication_asks_what_the_two_disagree_on(
 def test_the_order_and_the_filters_are_kept(client: Client, no_model: None) -> None:
     AnomalyFactory.create(section="34MC", description="dans la section")
     AnomalyFactory.create(section="34EL")
+    assert client.get(f"{PAGE}?section=%00").status_code == 200
     html = client.get(f"{PAGE}?section=34MC&order=newest&band=nonsense").content.decode()
     assert "dans la section" in html
     assert f'action="{PAGE}?section=34MC&amp;order=newest' in html

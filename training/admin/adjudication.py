@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from training import double_review
+from training import double_review, review
 from training.admin import labels
 from training.admin.base import person, refusals_as_messages
 from training.admin.figures import TARGET_WORDS
@@ -41,9 +41,10 @@ def adjudication_page(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
 
 
 def _settle(request: HttpRequest) -> None:
-    anomaly = Anomaly.objects.filter(pk=request.POST.get("anomaly") or 0).first()
+    key = request.POST.get("anomaly", "")
+    anomaly = disputed().filter(pk=key).first() if key.isdecimal() and len(key) < 19 else None
     if anomaly is None:
-        messages.error(request, _("The anomaly is gone."))
+        messages.error(request, _("The anomaly is not disputed."))
         return
     given = {name: request.POST.get(name, "") for name in SCORE_COLUMNS}
     scores = {name: float(score) for name, score in given.items() if score in set(map(str, SCORES))}
@@ -52,7 +53,7 @@ def _settle(request: HttpRequest) -> None:
             anomaly=anomaly,
             scores=scores,
             user=person(request),
-            reason=request.POST.get("reason", "")[:1_000] or _("adjudicated"),
+            reason=request.POST.get("reason", "")[: review.MAX_REASON] or _("adjudicated"),
         )
     except ValueError:
         messages.error(request, _("Give each score on which the two disagree."))
@@ -66,8 +67,8 @@ def _rows(anomaly: Anomaly) -> list[dict[str, Any]]:
         {
             "column": column,
             "label": label,
-            "scores": [labels.number(review.scores[column]) for review in given],
-            "is_disputed": len({review.scores[column] for review in given}) > 1,
+            "scores": [labels.number(one.scores[column]) for one in given],
+            "is_disputed": len({one.scores[column] for one in given}) > 1,
             "keys": SCORES,
         }
         for column, label in zip(SCORE_COLUMNS, TARGET_WORDS.values(), strict=True)
