@@ -84,9 +84,10 @@ def _candidates(user: User, wanted: Wanted, skipped: Collection[int]) -> Iterato
     free = waiting_for(user, wanted).filter(~Exists(held)).exclude(pk__in=skipped)
     if wanted.order == Order.PRIORITY:
         # Asked row by row along the index of priorities: `anomaly__in` would collect all that waits first.
+        # None is below 0: it is said so that SQLite takes that index, not another one of the version.
         rows = (
             suggested_now()
-            .filter(Exists(free.filter(pk=OuterRef("anomaly_id"))))
+            .filter(Exists(free.filter(pk=OuterRef("anomaly_id"))), priority__gte=0)
             .order_by("-priority", "-pk")
         )
         yield from rows.values_list("anomaly_id", flat=True)[:CANDIDATES]
