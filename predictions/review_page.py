@@ -153,9 +153,14 @@ def _decide(request: HttpRequest) -> Anomaly | None:
     return None
 
 
-def _approve(request: HttpRequest, anomaly: Anomaly, form: DecisionForm, user: User) -> str:
+def _refuse_when_changed(anomaly: Anomaly, form: DecisionForm) -> None:
+    """What a colleague decided meanwhile stays: the reviewer looks again. Raises NotAllowedNowError."""
     if form.cleaned_data["seen"] != anomaly.updated_at.isoformat():
         raise NotAllowedNowError(_("%(anomaly)s was changed since you saw it.") % {"anomaly": anomaly})
+
+
+def _approve(request: HttpRequest, anomaly: Anomaly, form: DecisionForm, user: User) -> str:
+    _refuse_when_changed(anomaly, form)
     outcome = double_review.give_scores(
         anomaly=anomaly, scores=form.scores, user=user, reason=form.cleaned_data["reason"]
     )
@@ -164,6 +169,7 @@ def _approve(request: HttpRequest, anomaly: Anomaly, form: DecisionForm, user: U
 
 
 def _reject(request: HttpRequest, anomaly: Anomaly, form: DecisionForm, user: User) -> str:
+    _refuse_when_changed(anomaly, form)
     if not review.reject(anomalies=[anomaly], user=user, reason=form.cleaned_data["reason"]):
         raise NotAllowedNowError(_("%(anomaly)s is rejected already.") % {"anomaly": anomaly})
     text = _("%(anomaly)s is rejected: no model will learn from it.")
@@ -205,7 +211,7 @@ def _undo(request: HttpRequest, user: User) -> Anomaly | None:
         messages.warning(request, str(error))
         return None
     messages.success(request, _("Undone: %(anomaly)s waits again.") % {"anomaly": anomaly})
-    return Anomaly.objects.get(pk=key) if review_queue.take(anomaly=anomaly, user=user) else None
+    return Anomaly.objects.get(pk=key) if review_queue.take(anomaly_id=key, user=user) else None
 
 
 def _take_back(did: str, anomaly: Anomaly, user: User) -> None:

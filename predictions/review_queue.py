@@ -41,10 +41,10 @@ def next_anomaly(*, user: User, wanted: Wanted, skipped: Collection[int] = ()) -
     """The anomaly that this reviewer has on the screen, or else the next one, which is theirs from now on."""
     held = waiting_for(user, wanted).filter(lease__reviewer=user, lease__expires_at__gt=timezone.now())
     mine = held.exclude(pk__in=skipped).first()
-    if mine is not None and _take(mine.pk, user):
+    if mine is not None and take(anomaly_id=mine.pk, user=user):
         return mine
     for key in _candidates(user, wanted, skipped):
-        if _take(key, user):
+        if take(anomaly_id=key, user=user):
             return Anomaly.objects.get(pk=key)
     return None
 
@@ -52,11 +52,6 @@ def next_anomaly(*, user: User, wanted: Wanted, skipped: Collection[int] = ()) -
 def release(*, anomaly_id: int, user: User) -> None:
     """The reviewer is done with it, or skips it."""
     ReviewLease.objects.filter(anomaly=anomaly_id, reviewer=user).delete()
-
-
-def take(*, anomaly: Anomaly, user: User) -> bool:
-    """Put it on this reviewer's screen again; False when another one has it."""
-    return _take(anomaly.pk, user)
 
 
 def waiting_for(user: User, wanted: Wanted) -> QuerySet[Anomaly]:
@@ -95,13 +90,16 @@ def _candidates(user: User, wanted: Wanted, skipped: Collection[int]) -> Iterato
     yield from free.order_by("-pk").values_list("pk", flat=True)[:CANDIDATES]
 
 
-def _take(key: int, user: User) -> bool:
-    """Compare and set: theirs already, expired, or nobody's."""
+def take(*, anomaly_id: int, user: User) -> bool:
+    """Put it on this reviewer's screen; False when another one has it.
+
+    Compare and set: it is theirs already, expired, or nobody's.
+    """
     now = timezone.now()
     until = now + timedelta(seconds=settings.REVIEW_LEASE)
-    leases = ReviewLease.objects.filter(anomaly=key)
+    leases = ReviewLease.objects.filter(anomaly=anomaly_id)
     if leases.filter(Q(reviewer=user) | Q(expires_at__lte=now)).update(reviewer=user, expires_at=until):
         return True
-    lease = ReviewLease(anomaly_id=key, reviewer=user, expires_at=until)
+    lease = ReviewLease(anomaly_id=anomaly_id, reviewer=user, expires_at=until)
     ReviewLease.objects.bulk_create([lease], ignore_conflicts=True)
     return leases.filter(reviewer=user).exists()

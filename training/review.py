@@ -28,11 +28,11 @@ def approve(
 ) -> int:
     """Approve those that have all three scores (or get them from `scores`); how many changed.
 
-    What waits for two reviewers is left alone, unless it `is_settled`: see `double_review`.
+    What two people review is left alone, unless it `is_settled`: see `double_review`.
     """
 
     def change(anomaly: Anomaly) -> bool:
-        if anomaly.status == Anomaly.Status.PENDING and anomaly.needs_two and not is_settled:
+        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two and not is_settled:
             return False
         changed = _set_scores(anomaly, scores or {})
         if not anomaly.is_scored or (anomaly.status == Anomaly.Status.APPROVED and not changed):

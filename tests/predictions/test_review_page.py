@@ -130,7 +130,7 @@ def test_undo_takes_back_the_newest_decision(client: Client, no_model: None) -> 
     assert anomaly.description in decide(client, anomaly, "undo")
     anomaly.refresh_from_db()
     assert (anomaly.status, anomaly.scores) == ("pending", dict.fromkeys(SCORE_COLUMNS))
-    assert ReviewLease.objects.get().is_of(user_of(client))
+    assert ReviewLease.objects.valid().get().reviewer == user_of(client)
 
 
 def test_undo_leaves_what_a_colleague_did_since(client: Client, no_model: None) -> None:
@@ -149,9 +149,11 @@ def test_what_a_colleague_approved_meanwhile_stays(client: Client, no_model: Non
     assert Anomaly.objects.get().scores == given
 
 
-def test_what_changed_since_it_was_seen_is_shown_again(client: Client, no_model: None) -> None:
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_what_changed_since_it_was_seen_is_shown_again(client: Client, no_model: None, decision: str) -> None:
     anomaly = AnomalyFactory.create()
-    html = decide(client, anomaly, "approve", **SCORES, seen="2020-01-01T00:00:00+00:00")
+    data = SCORES | {"reason": "twice", "seen": "2020-01-01T00:00:00+00:00"}
+    html = decide(client, anomaly, decision, **data)
     assert "was changed since you saw it" in html
     assert Anomaly.objects.get().status == "pending"
 

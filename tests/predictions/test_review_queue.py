@@ -108,8 +108,8 @@ def test_a_lease_expires(version: ModelVersion, marie: User, paul: User, setting
     ReviewLease.objects.update(expires_at=timezone.now())
     assert review_queue.next_anomaly(user=paul, wanted=ANY) == only
     assert review_queue.next_anomaly(user=marie, wanted=ANY) is None
-    assert not review_queue.take(anomaly=only, user=marie)
-    assert ReviewLease.objects.get().is_of(paul)
+    assert not review_queue.take(anomaly_id=only.pk, user=marie)
+    assert ReviewLease.objects.valid().get().reviewer == paul
 
 
 def test_nobody_scores_twice_and_disputes_wait_for_adjudication(

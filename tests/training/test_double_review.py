@@ -105,8 +105,10 @@ def test_what_is_not_disputed_is_not_adjudicated(anomaly: Anomaly, marie: User) 
 
 def test_no_other_door_approves_what_two_review(anomaly: Anomaly, marie: User) -> None:
     assert review.approve(anomalies=[anomaly], scores=scores(1, 2, 3), user=marie) == 0
+    review.reject(anomalies=[anomaly], user=marie)
+    assert review.approve(anomalies=[anomaly], scores=scores(1, 2, 3), user=marie) == 0
     anomaly.refresh_from_db()
-    assert anomaly.status == "pending"
+    assert anomaly.status == "rejected"
 
 
 def test_what_changed_since_it_was_seen_is_looked_at_again(marie: User, paul: User) -> None:

@@ -279,7 +279,7 @@ OUTCOMES = {
 
 def _approve(anomaly: Anomaly, scores: dict[str, float], user: User, reason: str) -> str:
     outcome = Outcome.APPROVED
-    if anomaly.status == Anomaly.Status.PENDING and anomaly.needs_two:
+    if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two:
         stated = {name: score for name, score in anomaly.scores.items() if score is not None}
         given = {**stated, **scores}
         outcome = give_scores(anomaly=anomaly, scores=given, user=user, reason=reason, as_seen=False)

@@ -24,8 +24,7 @@ from training.admin.long_lists import LongListAdmin
 from training.models import Anomaly
 
 Rows = QuerySet[Anomaly]
-Kind = tuple[str, bool]  # status, and whether it has all three scores
-FOR_TWO = "for_two"
+Kind = tuple[str, bool, bool]  # status, whether it has all three scores, whether two people review it
 CONFIRMED, NEWEST = "_confirmed", "_newest"
 APPROVED, REJECTED, PENDING = Anomaly.Status.APPROVED, Anomaly.Status.REJECTED, Anomaly.Status.PENDING
 
@@ -99,7 +98,10 @@ class BulkReviewAdmin(LongListAdmin):
             rows = queryset.order_by("-pk").values_list("pk", "anomaly_id", "status", "criticality")
             found = list(rows)
             form = BulkForm(request, newest=found[0][0] if found else 0)
-            kinds = Counter((_kind(name, status), total is not None) for _pk, name, status, total in found)
+            kinds = Counter(
+                (status, total is not None, Anomaly(anomaly_id=name).needs_two)
+                for _pk, name, status, total in found
+            )
             return confirmation_page(request, self, ask(kinds, form), back)
         with refusals_as_messages(request):
             newest = request.POST.get(NEWEST, "")
@@ -108,17 +110,11 @@ class BulkReviewAdmin(LongListAdmin):
         return HttpResponseRedirect(back)
 
 
-def _kind(anomaly_id: str, status: str) -> str:
-    """The status; for two of those that wait, that two people score it."""
-    return FOR_TWO if status == PENDING and Anomaly(anomaly_id=anomaly_id).needs_two else status
-
-
 def _before_approving(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
     approved = _sum(kinds, status=APPROVED)
-    for_two = _sum(kinds, status=FOR_TWO)
-    unscored = sum(
-        count for (status, scored), count in kinds.items() if not scored and status not in {APPROVED, FOR_TWO}
-    )
+    others = [(kind, count) for kind, count in kinds.items() if kind[0] != APPROVED]
+    for_two = sum(count for (*_, two), count in others if two)
+    unscored = sum(count for (_status, scored, two), count in others if not scored and not two)
     changing = kinds.total() - approved - for_two - unscored
     becomes = ngettext(
         "%(count)d anomaly is approved: models learn from it.",
@@ -180,7 +176,7 @@ def _before_rejecting(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
 
 
 def _before_reopening(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
-    pending = _sum(kinds, status=PENDING) + _sum(kinds, status=FOR_TWO)
+    pending = _sum(kinds, status=PENDING)
     changing = kinds.total() - pending
     becomes = ngettext(
         "%(count)d anomaly goes back to the review queue. Its scores stay.",
@@ -203,7 +199,7 @@ def _before_reopening(kinds: "Counter[Kind]", form: BulkForm) -> Confirmation:
 
 
 def _sum(kinds: "Counter[Kind]", *, status: str) -> int:
-    return kinds[status, True] + kinds[status, False]
+    return sum(count for (found, *_), count in kinds.items() if found == status)
 
 
 def _in_words(*sentences: tuple[int, str]) -> list[str]:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -104,6 +103,3 @@ class ReviewLease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.anomaly} · {self.reviewer}"
-
-    def is_of(self, user: User) -> bool:
-        return self.reviewer_id == user.pk and self.expires_at > timezone.now()

@@ -140,9 +140,10 @@ def test_who_may_only_look_has_no_actions(action: str) -> None:
 def test_what_two_people_score_is_left(reviewer: Client, settings: Settings) -> None:
     settings.DOUBLE_REVIEW_PERCENT = 100
     waiting = AnomalyFactory.create(**SCORES)
-    page = ask(reviewer, "approve_selected", waiting)
-    assert sentences(page) == ["1 is left: two people score it, one at a time, in the review."]
+    rejected = AnomalyFactory.create(**SCORES, status=Status.REJECTED)
+    page = ask(reviewer, "approve_selected", waiting, rejected)
+    assert sentences(page) == ["2 are left: two people score them, one at a time, in the review."]
     assert sentences(ask(reviewer, "reopen_selected", waiting)) == [
         "1 is left: it is in the review queue already."
     ]
-    assert statuses() == ["pending"]
+    assert statuses() == ["pending", "rejected"]

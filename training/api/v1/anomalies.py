@@ -146,7 +146,7 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         missing = [name for name, score in (anomaly.scores | scores).items() if score is None]
         if missing:
             raise serializers.ValidationError({"scores": {name: ["not given yet"] for name in missing}})
-        if anomaly.status == Anomaly.Status.PENDING and anomaly.needs_two:
+        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two:
             given = anomaly.scores | scores
             give_scores(anomaly=anomaly, scores=given, user=self.caller, reason=reason, as_seen=False)
             fresh = self.get_object()

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.factories import AnomalyFactory, ApprovedFactory
@@ -118,6 +119,23 @@ def test_approve_with_scores(reviewer: APIClient) -> None:
     )
     assert (anomaly.status, anomaly.criticality) == ("approved", 8.5)
     assert Anomaly.history.latest().history_change_reason == "clear"
+
+
+def test_what_two_people_review_is_approved_once_they_agree(
+    reviewer: APIClient, client_of: ClientOf, settings: Settings
+) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    anomaly, second = AnomalyFactory.create(), client_of("training.review_anomaly")
+    body = {"scores": SCORES}
+    answers = [client.post(url_of(anomaly, "approve"), body, format="json") for client in (reviewer, second)]
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [
+        (202, "pending"),
+        (200, "approved"),
+    ]
+    rejected = AnomalyFactory.create(status="rejected")
+    assert reviewer.post(url_of(rejected, "approve"), body, format="json").status_code == 409
+    rejected.refresh_from_db()
+    assert rejected.status == "rejected"
 
 
 def test_approve_with_the_scores_that_are_there(reviewer: APIClient) -> None:
