@@ -22,7 +22,8 @@ lint: $(VENV)/.test
 suite: $(VENV)/.test
 	$(BIN)/pytest -n auto --dist worksteal
 
-# The desk in a real browser: Debian's Chromium, installed when it is missing.
+# The desk in a real browser: Debian's Chromium, installed when it is missing. On SQLite, or on a new database
+# of the server that DATABASE_URL names.
 e2e: $(VENV)/.test
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
 	$(BIN)/pytest e2e -n 0 -rP

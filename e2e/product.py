@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import requests
+from psycopg import sql
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "Vapeur-42-haute"  # noqa: S105 — of a database that lives as long as the run
@@ -44,10 +46,32 @@ class Product:
 
 @contextmanager
 def running(scratch: Path) -> Iterator[Product]:
-    """Prepared, trained once, web and queue up until the end."""
+    """Prepared, trained once, web and queue up until the end; on the server of DATABASE_URL, if it is set."""
+    with _database(scratch) as url:
+        yield from _running(scratch, url)
+
+
+@contextmanager
+def _database(scratch: Path) -> Iterator[str]:
+    """The address of an empty database: a file, or one that is made for this run and dropped after it."""
+    server = os.environ.get("DATABASE_URL", "")
+    if not server.startswith("postgres"):
+        yield f"sqlite:///{scratch}/db.sqlite3"
+        return
+    base, name = server.rpartition("/")[0], f"e2e_{secrets.token_hex(4)}"
+    database = sql.Identifier(name)
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
+        try:
+            yield f"{base}/{name}"
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+
+def _running(scratch: Path, database: str) -> Iterator[Product]:
     port = _free_port()
     environment = os.environ | {
-        "DATABASE_URL": f"sqlite:///{scratch}/db.sqlite3",
+        "DATABASE_URL": database,
         "MEDIA_ROOT": str(scratch / "media"),
         "HOST": "127.0.0.1",
         "PORT": str(port),
