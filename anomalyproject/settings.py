@@ -5,6 +5,7 @@ ARTIFACT_SIGNING_KEYS and ALLOWED_HOSTS must be given: docs/deployment.md has th
 """
 
 import ipaddress
+import os
 from pathlib import Path
 
 import dj_database_url
@@ -200,6 +201,16 @@ Q_CLUSTER = {
     "time_zone": "UTC",
     "label": _("Queue"),
 }
+
+# Long work that the queue's watch has done beside the worker, on every node: command, and whether it has any.
+QUEUE_COMPANIONS = {"run_prediction_jobs": "predictions.jobs.somebody_waits"}
+
+PREDICTION_JOB_ROWS = 1_000_000  # of one file
+PREDICTION_JOB_LIMIT = (
+    env_int("PREDICTION_JOB_LIMIT_MIB", default=512, minimum=1) * 1024 * 1024
+)  # bytes of one file
+PREDICTION_PROCESSES = env_int("PREDICTION_PROCESSES", default=os.cpu_count() or 1, minimum=1)  # a node
+KEEP_PREDICTION_JOBS = env_int("KEEP_PREDICTION_JOBS", default=7, minimum=1)  # days
 
 # --- Notices -----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilt
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from predictions import jobs_admin  # noqa: F401  # registers its pages
 from predictions.disagreement import DisagreementFilter
 from predictions.models import Prediction
 from predictions.review_page import review_page

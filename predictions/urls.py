@@ -5,9 +5,11 @@ import predictions.schema  # noqa: F401  # describes the views to drf-spectacula
 from predictions import api
 from predictions.api_v1 import PredictionViewSet
 from predictions.drift_api import DriftViewSet
+from predictions.jobs_api import PredictionJobViewSet
 
 router = SimpleRouter()
 router.register("predictions", PredictionViewSet, basename="prediction")
+router.register("prediction-jobs", PredictionJobViewSet, basename="prediction-job")
 
 urlpatterns = [
     path("predict", api.PredictView.as_view(), name="predict"),

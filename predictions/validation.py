@@ -30,9 +30,9 @@ class Report:
 
 def validate_one(record: Any) -> Report:
     """Raises ParseError, whose sentence holds everything that is wrong."""
-    if problems := list(_problems(record)):
+    if problems := list(problems_of(record)):
         raise ParseError("; ".join(problems))
-    return _report(record)
+    return report_of(record)
 
 
 def validate_many(records: list[Any]) -> list[Report]:
@@ -43,14 +43,15 @@ def validate_many(records: list[Any]) -> list[Report]:
     errors = [
         f"Record {number}: {problem}"
         for number, record in enumerate(records, start=1)
-        for problem in _problems(record)
+        for problem in problems_of(record)
     ]
     if errors:
         raise InvalidRecordsError(errors)
-    return [_report(record) for record in records]
+    return [report_of(record) for record in records]
 
 
-def _problems(record: object) -> Iterator[str]:
+def problems_of(record: object) -> Iterator[str]:
+    """Everything that is wrong with one anomaly."""
     if not isinstance(record, dict):
         yield f"must be a JSON object, got {type_name(record)}"
         return
@@ -78,7 +79,8 @@ def _field_problems(name: str, value: object) -> Iterator[str]:
     return text_problems(value, limit=LIMITS[name], blank=name not in REQUIRED)
 
 
-def _report(record: Mapping[str, Any]) -> Report:
+def report_of(record: Mapping[str, Any]) -> Report:
+    """Of a record in which nothing is wrong."""
     detected_at = record.get("detected_at")
     return Report(
         anomaly_id=record.get("anomaly_id"),

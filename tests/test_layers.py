@@ -32,7 +32,7 @@ LAYERS = [
         "notices",
         "deliveries",
     },
-    {"runner", "supervisor", "schedules", "sender"},
+    {"runner", "supervisor", "schedules", "sender", "companions"},
     {"tasks"},
     {"admin", "api", "management", "checks", "apps"},
 ]

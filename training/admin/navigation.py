@@ -25,6 +25,12 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
                 "predictions_prediction_changelist",
                 "predictions.view_prediction",
             ),
+            (
+                _("Prediction jobs"),
+                "table_view",
+                "predictions_predictionjob_changelist",
+                "predictions.view_predictionjob",
+            ),
             (_("Imports"), "upload_file", "training_fileimport_changelist", "training.view_anomaly"),
             (_("Doubtful labels"), "rule", "training_labelfinding_changelist", "training.view_anomaly"),
         ],

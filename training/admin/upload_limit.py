@@ -12,10 +12,15 @@ TIMES = 4  # up to so many times IMPORT_LIMIT the import's form says what is wro
 class BoundedUploadHandler(FileUploadHandler):
     """Stands before Django's own, and keeps nothing itself."""
 
+    @property
+    def most(self) -> int:
+        """Bytes of a whole request."""
+        return TIMES * settings.IMPORT_LIMIT
+
     def handle_raw_input(
         self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: Any = None
     ) -> None:
-        if content_length > TIMES * settings.IMPORT_LIMIT:
+        if content_length > self.most:
             raise RequestDataTooBig("The upload is too large.")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:

@@ -28,6 +28,7 @@ from django_q import cluster as django_q_cluster
 from django_q.signals import post_spawn
 
 from training import schedules, sessions, tasks
+from training.companions import Companions
 from training.models import TrainingSession
 from training.processes import (
     StopRequest,
@@ -110,15 +111,18 @@ def load_ahead(**_: object) -> None:
 
 
 def watch(grace: float) -> None:
-    """Keep a cluster running, the sessions' rows true and the notices sent, until SIGTERM or SIGINT."""
-    deaths, sender = 0, Sender()
+    """Keep a cluster running, the sessions' rows true, the notices sent and long work done beside it.
+
+    Until SIGTERM or SIGINT.
+    """
+    deaths, sender, companions = 0, Sender(), Companions(settings.QUEUE_COMPANIONS)
     with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
         while not stop.is_set():
             started = time.monotonic()
             ask_database(prepare, otherwise=None)
             cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
             try:
-                guard(cluster, stop, sender)
+                guard(cluster, stop, sender, companions)
                 if stop.is_set():
                     stop_gently(cluster, grace)
             finally:
@@ -126,6 +130,7 @@ def watch(grace: float) -> None:
                 cluster.wait()
             deaths = 1 if time.monotonic() - started > STEADY else deaths + 1
             pause(BACK_OFF[min(deaths, len(BACK_OFF)) - 1], stop)
+    companions.stop()
     ask_database(sessions.recover_sessions, otherwise=0)
     sender.stop()
 
@@ -137,7 +142,9 @@ def prepare() -> None:
         sessions.ring(session.pk)
 
 
-def guard(cluster: "subprocess.Popen[bytes]", stop: StopRequest, sender: Sender) -> None:
+def guard(
+    cluster: "subprocess.Popen[bytes]", stop: StopRequest, sender: Sender, companions: Companions
+) -> None:
     """Return when the cluster ended, or is deaf, or somebody asked to stop.
 
     A fresh one has half as long again as POST /train waits before it counts as deaf.
@@ -150,6 +157,7 @@ def guard(cluster: "subprocess.Popen[bytes]", stop: StopRequest, sender: Sender)
             continue
         looked = now
         sender.keep()
+        ask_database(companions.keep, otherwise=None)
         unheard = ask_database(somebody_waits_unheard, otherwise=False)
         if unheard and now - started > time_to_start:
             logger.error("A training session waits and the queue does not take it: it starts afresh")

@@ -1,0 +1,176 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from pytest_django import DjangoAssertNumQueries, Settings
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from predictions import jobs
+from predictions.models import PredictionChunk, PredictionJob
+from tests.factories import user_with
+from tests.predictions.job_files import csv_text
+from training.models import ModelVersion
+
+JOBS = "/api/v1/prediction-jobs/"
+SEE, ADD = "predictions.view_predictionjob", "predictions.add_predictionjob"
+
+pytestmark = pytest.mark.django_db
+
+ClientOf = Callable[..., APIClient]
+
+
+@pytest.fixture
+def client_of(db: None) -> ClientOf:
+    def make(*permissions: str) -> APIClient:
+        client = APIClient()
+        token = Token.objects.create(user=user_with(*permissions))
+        client.credentials(HTTP_AUTHORIZATION=f"Token {token.key}")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def sender(client_of: ClientOf, version: ModelVersion) -> APIClient:
+    return client_of(SEE, ADD)
+
+
+def post(client: APIClient, content: str | None = None, name: str = "night.csv") -> Any:
+    raw = (csv_text() if content is None else content).encode()
+    return client.post(JOBS, {"file": SimpleUploadedFile(name, raw, "text/csv")}, format="multipart")
+
+
+def work() -> None:
+    jobs.score_pieces(is_stopped=lambda: False)
+
+
+def test_a_file_is_sent_followed_and_fetched(sender: APIClient, version: ModelVersion) -> None:
+    accepted = post(sender)
+    job = accepted.json()
+    address = f"{JOBS}{job['id']}/"
+    assert accepted.status_code == 202
+    assert accepted["Location"] == f"http://testserver{address}"
+    assert {name: job[name] for name in ("status", "file_name", "model_version", "rows", "progress")} == {
+        "status": "queued",
+        "file_name": "night.csv",
+        "model_version": version.pk,
+        "rows": 3,
+        "progress": 0,
+    }
+    assert (job["seconds_left"], job["result_url"]) == (None, None)
+    early = sender.get(f"{address}result/")
+    assert early.status_code == 409
+    assert early.json()["error"] == "The result is not there yet: 0 % of the rows are scored."
+
+    work()
+    job = sender.get(address).json()
+    assert (job["status"], job["rows_done"], job["rows_refused"], job["progress"]) == ("succeeded", 3, 0, 100)
+    assert job["result_url"] == f"http://testserver{address}result/"
+    result = sender.get(f"{address}result/")
+    assert (result.status_code, result["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert result["Content-Disposition"] == f'attachment; filename="predictions-{job["id"]}.csv"'
+    lines = result.getvalue().decode().split("\r\n")
+    assert lines[0].startswith("line,anomaly_id,equipment_id,availability,fiability,process_safety,")
+    assert [line.split(",")[:4] for line in lines[1:4]] == [
+        ["2", "A-1", "eq-1", "1"],
+        ["3", "A-2", "eq-2", "4"],
+        ["4", "A-3", "eq-0", "2"],
+    ]
+
+
+def test_cancelling(sender: APIClient) -> None:
+    address = f"{JOBS}{post(sender).json()['id']}/cancel/"
+    cancelled = sender.post(address)
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    again = sender.post(address)
+    assert (again.status_code, again.json()["error"]) == (409, "The prediction job has already ended.")
+
+
+def test_what_is_wrong_with_the_file_is_said_and_nothing_stored(sender: APIClient) -> None:
+    refused = post(sender, "Titre\nx\n")
+    assert refused.status_code == 400
+    assert refused.json() == {
+        "success": False,
+        "error": "Data validation failed",
+        "validation_errors": ["The file has no column for description, equipment_id"],
+    }
+    assert not PredictionJob.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ({}, "file: No file was submitted."),
+        ({"file": "text"}, "file: The submitted data was not a file. Check the encoding type on the form."),
+        ({"file": SimpleUploadedFile("x.csv", b"")}, "file: The submitted file is empty."),
+    ],
+)
+def test_without_a_file(sender: APIClient, data: dict[str, Any], error: str) -> None:
+    refused = sender.post(JOBS, data, format="multipart")
+    assert (refused.status_code, refused.json()["validation_errors"]) == (400, [error])
+
+
+def test_json_is_not_what_is_asked_for(sender: APIClient) -> None:
+    refused = sender.post(JOBS, "[]", content_type="application/json")
+    assert (refused.status_code, refused.json()["success"]) == (415, False)
+
+
+def test_a_file_that_is_too_large_is_refused_unread(sender: APIClient, settings: Settings) -> None:
+    settings.PREDICTION_JOB_LIMIT = 100
+    refused = post(sender)
+    assert (refused.status_code, refused.json()["success"]) == (413, False)
+    assert not PredictionJob.objects.exists()
+
+
+def test_without_a_model(client_of: ClientOf) -> None:
+    refused = post(client_of(ADD))
+    assert (refused.status_code, refused.json()["success"]) == (503, False)
+
+
+def test_who_may_see_may_not_send(client_of: ClientOf, version: ModelVersion) -> None:
+    job = PredictionJob.objects.create(file_name="a.csv", model_version=version, status="queued", rows=1)
+    viewer, stranger, nobody = client_of(SEE), client_of(), APIClient()
+    assert viewer.get(f"{JOBS}{job.pk}/").status_code == 200
+    for response in (post(viewer), viewer.post(f"{JOBS}{job.pk}/cancel/")):
+        assert response.status_code == 403
+        assert response.json()["error"] == f"This needs the permission {ADD}."
+    for address in (JOBS, f"{JOBS}{job.pk}/", f"{JOBS}{job.pk}/result/"):
+        assert stranger.get(address).status_code == 403
+        assert nobody.get(address).status_code == 401
+    assert post(nobody).status_code == 401
+    assert PredictionJob.objects.get().status == "queued"
+
+
+def test_an_upload_under_way_is_not_shown(sender: APIClient, version: ModelVersion) -> None:
+    job = PredictionJob.objects.create(file_name="a.csv", model_version=version)
+    assert sender.get(JOBS).json()["count"] == 0
+    assert sender.get(f"{JOBS}{job.pk}/").status_code == 404
+
+
+def test_lists_are_filtered_and_cost_the_same_for_many(
+    sender: APIClient, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(3):
+        post(sender)
+    work()
+    post(sender)
+    assert [job["status"] for job in sender.get(JOBS).json()["results"]] == ["queued"] + ["succeeded"] * 3
+    assert sender.get(JOBS, {"status": "queued"}).json()["count"] == 1
+    for size in (1, 4):
+        with django_assert_num_queries(
+            5
+        ):  # the token, the permissions of user and groups, the count, the rows
+            assert len(sender.get(JOBS, {"page_size": size}).json()["results"]) == size
+
+
+def test_a_failed_job_says_why(sender: APIClient) -> None:
+    key = post(sender).json()["id"]
+    PredictionChunk.objects.update(status="running", attempts=3, lease_until="2026-01-01T00:00Z")
+    work()
+    job = sender.get(f"{JOBS}{key}/").json()
+    assert (job["status"], job["reason"]) == (
+        "failed",
+        "Part 1 ended the process that scored it 3 times.",
+    )
