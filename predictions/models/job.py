@@ -86,7 +86,7 @@ class PredictionJob(models.Model):
 
 
 class PredictionChunk(models.Model):
-    """Some consecutive rows of the file. `attempts` is the fencing number: only its newest holder completes it."""
+    """Some consecutive rows of the file. `attempts` is the fencing number: its newest holder completes it."""
 
     class Status(models.TextChoices):
         QUEUED = "queued", _("queued")
