@@ -6,8 +6,8 @@
 Starts the product as `make run` does, with the files' records, in a directory of its own. Writers report,
 clients ask for predictions, reviewers approve, a training runs every minute and its version serves. Memory
 (RSS) and descriptors of every process of the product are read every ten seconds. Ends with 1 when a request
-failed, a log holds an error, or a web or queue process is more than a tenth larger at the end than after warming
-up (the medians of the last fifth and of the second one).
+failed, a log holds an error, or a web or queue process is more than a tenth larger at the end than after
+warming up (the medians of the last fifth and of the second one).
 """
 
 import argparse
@@ -100,7 +100,8 @@ def _run(product: Product, tally: Tally, growth: Growth, arguments: argparse.Nam
 
 def _prepare(product: Product) -> str:
     """Reviewers who may log in; the token of a client that may do everything."""
-    product.shell(f"from e2e.people import add_people; add_people({dict.fromkeys(REVIEWERS, 'review_anomaly view_anomaly')!r}, {PASSWORD!r})")  # fmt: skip
+    people = dict.fromkeys(REVIEWERS, "review_anomaly view_anomaly")
+    product.shell(f"from e2e.people import add_people; add_people({people!r}, {PASSWORD!r})")
     return product.shell(
         "from django.contrib.auth.models import User; from rest_framework.authtoken.models import Token; "
         "print(Token.objects.get_or_create(user=User.objects.get(username='owner'))[0].key)"

@@ -12,7 +12,11 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesCheckboxFilter,
+    RangeDateFilter,
+)
 from unfold.decorators import display
 from unfold.views import ChangeList
 
@@ -26,13 +30,26 @@ from training.admin.adjudication import adjudication_page
 from training.admin.anomalies import AnomalyAdmin
 from training.admin.bands import WORDS
 from training.admin.base import ReadOnlyAdmin
-from training.admin.filters import BandFilter
+from training.admin.columns import LaidOutChangeList
+from training.admin.equipment import EquipmentFilter
+from training.admin.filters import BandFilter, SectionFilter
 from training.admin.labels import decimals
+from training.admin.long_lists import MOST
 from training.criticality import in_band
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
 
 PENDING = Anomaly.Status.PENDING
+
+
+class ReportedEquipmentFilter(EquipmentFilter):
+    """By the equipment of the anomaly: found first, and then what was suggested for it."""
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        if not self.value():
+            return queryset
+        anomalies = Anomaly.objects.filter(equipment_id=self.value()).order_by("-pk")
+        return queryset.filter(anomaly__in=list(anomalies.values_list("pk", flat=True)[:MOST]))
 
 
 @admin.register(Prediction)
@@ -45,8 +62,13 @@ class PredictionAdmin(ReadOnlyAdmin):
         "version",
         "created_at",
     )
+    list_more = ("needs_attention", "priority")
     list_filter = (
         ("model_version", AutocompleteSelectFilter),
+        BandFilter,
+        ReportedEquipmentFilter,
+        ("anomaly__section", SectionFilter),
+        ("anomaly__status", ChoicesCheckboxFilter),
         "needs_attention",
         ("created_at", RangeDateFilter),
     )
@@ -137,7 +159,7 @@ def with_suggestions(anomalies: "QuerySet[Anomaly]") -> "QuerySet[Anomaly]":
     )
 
 
-class SuggestedChangeList(ChangeList):
+class SuggestedChangeList(LaidOutChangeList):
     """A page of anomalies; the pending ones that lack a suggestion get it before they are shown."""
 
     result_list: "QuerySet[Any]"

@@ -43,7 +43,8 @@ class Prediction(models.Model):
         indexes = [
             models.Index(fields=["model_version", "criticality"], name="prediction_version_criticality"),
             # What lists are filtered and ordered by, in the order of the list.
-            models.Index(fields=["created_at", "id"], name="prediction_created"),
+            models.Index(fields=["created_at", "id", "criticality"], name="prediction_created_band"),
+            models.Index(fields=["criticality"], name="prediction_criticality"),
             models.Index(fields=["model_version", "created_at", "id"], name="prediction_version_created"),
             models.Index(fields=["needs_attention", "created_at", "id"], name="prediction_needs_attention"),
             models.Index(fields=["confidence", "-id"], name="prediction_confidence"),

@@ -127,6 +127,25 @@ def test_predictions_are_read_only(active: ModelVersion) -> None:
     assert client.post(page, {"availability_score": "1"}).status_code == 403
 
 
+def test_predictions_are_filtered_by_band_and_by_what_was_reported(active: ModelVersion) -> None:
+    pump = AnomalyFactory.create(equipment_id="pump-1", section="34MC")
+    valve = ApprovedFactory.create(equipment_id="valve-7", section="34EL")
+    critical, normal = suggest(pump, active, 5, 1, 5), suggest(valve, active, 1, 1, 1)
+    client, page = superuser(), reverse("admin:predictions_prediction_changelist")
+    for query, expected in {
+        "band=critical": [critical],
+        "band=normal": [normal],
+        "band=high": [],
+        "band=nonsense": [normal, critical],
+        "equipment=pump-1": [critical],
+        "equipment=nowhere": [],
+        "anomaly__section=34EL": [normal],
+        "anomaly__status__exact=pending": [critical],
+        "anomaly__status__exact=pending&band=normal": [],
+    }.items():
+        assert list(client.get(f"{page}?{query}").context["cl"].result_list) == expected, query
+
+
 def test_predictions_are_ordered_by_each_column(active: ModelVersion) -> None:
     old = VersionFactory.create()  # its number is the greater one
     rows = [suggest(AnomalyFactory.create(), version, 5, 1, 3) for version in (active, old, active)]
@@ -165,7 +184,7 @@ def test_a_version_to_filter_by_is_searched_for(active: ModelVersion) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize(("path", "queries"), [("training_anomaly", 6), ("predictions_prediction", 7)])
+@pytest.mark.parametrize(("path", "queries"), [("training_anomaly", 7), ("predictions_prediction", 9)])
 def test_lists_cost_the_same_for_one_and_for_three(
     path: str,
     queries: int,

@@ -102,6 +102,7 @@ class AnomalyAdmin(StreamedExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
         "criticality_badge",
         "status_badge",
     )
+    list_more = ("system", "section", "source", "created_at", "reviewed_at", "reviewed_by")
     list_display_links = ("report",)
     list_filter: tuple[Any, ...] = (
         ("status", ChoicesCheckboxFilter),
@@ -128,6 +129,9 @@ class AnomalyAdmin(StreamedExportMixin, UndoableHistoryAdmin, BulkReviewAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Nobody: a report that is wrong is rejected, and its history stays."""
         return False
+
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
+        return [name for name in self.get_list_display(request) if name == "reviewed_by"]
 
     # --- The list ------------------------------------------------------------------------------
 

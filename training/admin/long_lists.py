@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from unfold.admin import ModelAdmin
+
+from training.admin.columns import ChosenColumnsAdmin
 
 MOST = 10_000  # rows that a list counts and pages through; filters and search narrow what is longer
 
@@ -30,7 +31,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the s
         return AtLeast(MOST) if found > MOST else found
 
 
-class LongListAdmin(ModelAdmin):
+class LongListAdmin(ChosenColumnsAdmin):
     """A list that opens as quickly with a million rows as with a hundred."""
 
     compressed_fields = False

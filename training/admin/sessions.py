@@ -43,6 +43,7 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
         "model_version",
         "cause_and_reason",
     )
+    list_more = ("started_at", "finished_at", "attempts")
     list_select_related = ("requested_by", "model_version")
     list_filter = (
         ("status", ChoicesCheckboxFilter),

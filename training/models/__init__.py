@@ -3,6 +3,7 @@
 from training.models.anomaly import Anomaly
 from training.models.backup import Backup
 from training.models.file_import import FileImport
+from training.models.list_layout import ListLayout
 from training.models.notices import Delivery, Event, MailSubscription, Webhook
 from training.models.policy import TrainingPolicy
 from training.models.quality import LabelFinding, QualityReport
@@ -19,6 +20,7 @@ __all__ = [
     "Event",
     "FileImport",
     "LabelFinding",
+    "ListLayout",
     "MailSubscription",
     "ModelVersion",
     "QualityReport",

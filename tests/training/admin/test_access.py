@@ -14,7 +14,7 @@ from django_q.tasks import async_task
 from rest_framework.authtoken.models import Token
 from unfold.admin import ModelAdmin
 
-from predictions.models import Prediction
+from predictions.models import Prediction, PredictionJob
 from tests.factories import (
     AnomalyFactory,
     ApprovedFactory,
@@ -58,6 +58,7 @@ OURS: dict[type[Model], str] = {
     FileImport: "training.view_anomaly",
     LabelFinding: "training.view_anomaly",
     Prediction: "predictions.view_prediction",
+    PredictionJob: "predictions.view_predictionjob",
 }
 models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 ours = pytest.mark.parametrize(("model", "permission"), OURS.items(), ids=str)
@@ -96,6 +97,9 @@ def rows() -> dict[type[Model], Any]:
             distributions={},
             confidence=0.5,
         ).pk,
+        PredictionJob: PredictionJob.objects.create(
+            file_name="night.csv", model_version=version, status=PredictionJob.Status.QUEUED
+        ).pk,
         FileImport: received.pk,
         LabelFinding: LabelFinding.objects.earliest("rank").pk,
         User: user.pk,
@@ -115,6 +119,7 @@ def test_every_model_of_ours_and_of_the_queue_has_its_page() -> None:
         "django_q.Schedule",
         "django_q.Success",
         "predictions.Prediction",
+        "predictions.PredictionJob",
         "training.Activation",
         "training.Anomaly",
         "training.Backup",

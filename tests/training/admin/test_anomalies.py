@@ -224,5 +224,5 @@ def test_the_list_costs_the_same_for_one_and_for_three(
 ) -> None:
     client = superuser()
     ApprovedFactory.create_batch(count)
-    with django_assert_num_queries(6):  # one of them: which version would suggest
+    with django_assert_num_queries(7):  # one of them: which version would suggest
         client.get(LIST)

@@ -241,5 +241,5 @@ def test_the_list_costs_the_same_for_one_and_for_three(
     client = superuser()
     for _ in range(count):
         upload(client, GOOD, WRONG)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         client.get(LIST)

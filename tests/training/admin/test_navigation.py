@@ -20,6 +20,7 @@ def test_a_superuser_sees_every_place() -> None:
         "Adjudication",
         "Anomalies",
         "Predictions",
+        "Prediction jobs",
         "Imports",
         "Doubtful labels",
         "Training sessions",

@@ -206,7 +206,7 @@ class TestDeliveries:
         webhook = WebhookFactory.create(name="GMAO")
         for _ in range(count):
             notices.send_test(listener=webhook, user=user_of(client))
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             assert client.get(url).content.decode().count(">GMAO<") == count
 
 

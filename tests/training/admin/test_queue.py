@@ -83,5 +83,5 @@ def test_lists_cost_the_same_for_one_and_for_three(
     client = superuser()
     for number in range(count):
         make(number)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         client.get(reverse(f"admin:django_q_{name}_changelist"))

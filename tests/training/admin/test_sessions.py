@@ -300,7 +300,7 @@ def test_the_list_costs_the_same_for_one_and_for_three(
             model_version=VersionFactory.create(),
             requested_by=UserFactory.create(),
         )
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         client.get(LIST)
 
 

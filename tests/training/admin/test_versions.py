@@ -298,7 +298,7 @@ def test_the_time_line_says_when_nothing_served() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize(
-    ("name", "queries"), [("modelversion", 7), ("activation", 8)], ids=["versions", "activations"]
+    ("name", "queries"), [("modelversion", 8), ("activation", 8)], ids=["versions", "activations"]
 )
 def test_lists_cost_the_same_for_one_and_for_three(
     name: str, queries: int, count: int, django_assert_num_queries: DjangoAssertNumQueries
