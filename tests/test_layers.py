@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes", "launcher"},
     {"models", "criticality"},
-    {"rules", "datafiles", "frames", "artifacts", "sample", "posting", "roles"},
+    {"rules", "datafiles", "frames", "artifacts", "sample", "posting", "roles", "acts"},
     {
         "records",
         "validation",

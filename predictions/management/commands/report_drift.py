@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from predictions.drift import report_drift
 from training.datafiles import DataFileError, read_files
+from training.management.acting import ActingCommand
 from training.management.commands.evaluate import as_table, parse_time
 from training.ml.backtest import NAME, backtest
 from training.ml.drift import drift_report
@@ -19,7 +20,7 @@ from training.ml.records import TARGETS
 EXIT_CODES = {"look": 2, "retrain": 3}  # 1 is Django's for an error
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Looks for drift: new and suddenly frequent words, moved scores, unknown texts and equipment, and "
         "errors of suggestions that were reviewed. Each period is compared with what came before it, and "
@@ -66,7 +67,7 @@ class Command(BaseCommand):
 
     def _of_database(self, **options: Any) -> dict[str, Any]:
         content: dict[str, Any] = report_drift(
-            backtest=options["backtest"], on_progress=self._progress
+            user=self.user, backtest=options["backtest"], on_progress=self._progress
         ).content
         return content
 

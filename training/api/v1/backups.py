@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from training import backups, restoring
+from training.acts import note_act
 from training.api.v1.base import ResourceViewSet, location
 from training.api.v1.fields import UsernameField
 from training.api.v1.filters import BackupFilter
@@ -103,7 +104,9 @@ class BackupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVi
     @action(detail=True, methods=["post"])
     def verify(self, request: Request, name: str) -> Response:
         """Read everything back. 409 tells what is damaged; the backup is then quarantined, not deleted."""
-        backups.verify_backup(backup=self.get_object())
+        backup = self.get_object()
+        backups.verify_backup(backup=backup)
+        note_act(user=self.caller, row=backup, act="Verify")
         return Response(BackupSerializer(self.get_object()).data)
 
     @action(detail=True, serializer_class=PreviewSerializer)

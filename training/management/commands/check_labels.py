@@ -4,10 +4,10 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils.text import Truncator
 
 from training.label_quality import report_label_quality
+from training.management.acting import ActingCommand
 from training.ml.records import TARGETS
 from training.models import LabelFinding, QualityReport
 
@@ -20,7 +20,7 @@ TITLES = {
 }
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Looks for doubtful labels among all approved anomalies: scores that are implausible to a model that "
         "has not seen the text, identical texts with different scores, near-duplicates. Prints the counts "
@@ -37,9 +37,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = report_label_quality(
+            user=self.user,
             on_progress=lambda done, total, label: self.stderr.write(
                 f"[{done}/{total}] {label}", style_func=str
-            )
+            ),
         )
         top = LabelFinding.objects.filter(report=report, rank__lte=options["top"])
         findings = list(top.select_related("anomaly", "other"))

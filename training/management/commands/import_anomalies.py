@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from training.datafiles import DataFileError, FileRecords, RowProblem, read_files
 from training.importing import import_records
+from training.management.acting import ActingCommand
 from training.management.progress import track
 from training.models import Anomaly
 from training.records import RecordCounts
@@ -17,7 +18,7 @@ from training.records import RecordCounts
 LISTED = 20  # rows left out that are shown; --report has them all
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Imports scored anomalies. Either give the three files of the customer together, in any order "
         "(disponibilite.csv fiabilite.csv process_safty.csv: row-aligned, each with one of the scores), or "
@@ -62,12 +63,13 @@ class Command(BaseCommand):
         self.summarise(records, self.store(records, **options), dry_run=options["dry_run"])
 
     def store(self, records: FileRecords, *, status: str, dry_run: bool, **options: Any) -> RecordCounts:
+        names = ", ".join(path.name for path in options["files"])
         try:
             return import_records(
                 records=records,
-                user=None,
+                user=self.user,
                 status=Anomaly.Status(status),
-                reason="Imported from " + ", ".join(path.name for path in options["files"]),
+                reason=f"Imported from {names}, {self.by}",
                 dry_run=dry_run,
                 track=partial(track, total=records.rows_kept, label="Storing"),
             )

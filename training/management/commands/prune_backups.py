@@ -4,10 +4,12 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from training import artifacts, backups, versions
+from training.acts import note_act
 from training.errors import NotAllowedNowError
+from training.management.acting import ActingCommand
 
 
 def at_least_one(text: str) -> int:
@@ -16,7 +18,7 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Remove the files of old backups (all but the newest KEEP_BACKUPS) and of old model versions (all "
         "but the newest KEEP_MODEL_VERSIONS; the training schedule's page in the admin goes before both "
@@ -54,3 +56,4 @@ class Command(BaseCommand):
             artifacts.remove(stored)
         except NotAllowedNowError as error:
             raise CommandError(str(error)) from error
+        note_act(user=self.user, row=stored, act="Remove")

@@ -4,14 +4,15 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from training.errors import TrainingError
+from training.management.acting import ActingCommand
 from training.models import Backup
 from training.restoring import RestorePreview, preview_restore, restore_backup
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Make the models of a backup serve again, and its records the training set. Says first what will "
         "change, and asks on a terminal. Nothing is lost: a backup of the present is made before, approved "
@@ -33,11 +34,14 @@ class Command(BaseCommand):
             self._say(preview_restore(backup=backup))
             if not (options["yes"] or self._agreed()):
                 raise CommandError("Nothing was changed.")
-            result = restore_backup(backup=backup, on_step=lambda step: self.stderr.write(f"{step} …"))
+            result = restore_backup(backup=backup, user=self.user, on_step=self._tell)
         except TrainingError as error:
             raise CommandError(f"{error} Nothing was changed.") from error
         way_back = f"python manage.py restore_backup {result.safety_backup}"
         self.stdout.write(f"Restored from {backup.name}. The way back: {way_back}")
+
+    def _tell(self, step: str) -> None:
+        self.stderr.write(f"{step} …")
 
     def _say(self, preview: RestorePreview) -> None:
         for line in (

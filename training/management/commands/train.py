@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.contrib.auth.models import User
+from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from training import sessions, versions
 from training.errors import TrainingError
 from training.launcher import Launcher
+from training.management.acting import ActingCommand
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion, TrainingSession
 from training.supervisor import Listener, supervise
@@ -19,7 +21,7 @@ ROW = "{:<16}{:>8}{:>8}{:>8}{:>10}{:>8}{:>10}"
 HEADINGS = ("held out", "rows", "MAE", "dummy", "champion", "exact", "recall>=4")
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Trains a model version on every approved anomaly, here and now, without a queue: backs up, fits, "
         "measures on held-out records, publishes. Prints the figures. Ctrl-C cancels. The exit code is not "
@@ -33,23 +35,23 @@ class Command(BaseCommand):
 
     def handle(self, *, activate: bool, **options: Any) -> None:
         try:
-            version = train()
+            version = train(self.user)
             self.stdout.write(figures(version))
             if activate:
-                let_serve(version)
+                let_serve(version, self.user, f"train --activate {self.by}")
                 self.stdout.write(self.style.SUCCESS(f"{version} serves now."))
         except TrainingError as error:
             raise CommandError(str(error)) from error
 
 
-def train() -> ModelVersion:
+def train(user: User | None) -> ModelVersion:
     """Raises TrainingError, or CommandError with the session's reason."""
-    session = sessions.start_session(trigger=TrainingSession.Trigger.COMMAND, enqueue=False)
+    session = sessions.start_session(trigger=TrainingSession.Trigger.COMMAND, user=user, enqueue=False)
     with progress(session) as listener, Launcher() as launcher:
         try:
             supervise(session.pk, launcher=launcher, listener=listener)
         except KeyboardInterrupt:
-            sessions.cancel_session(session=session)
+            sessions.cancel_session(session=session, user=user)
             sessions.confirm_cancel(session.pk, session.attempts)
     session.refresh_from_db()
     if session.model_version is None:
@@ -73,12 +75,11 @@ def progress(session: TrainingSession) -> Iterator[Listener]:
         yield Listener(on_tick=on_tick, on_line=lambda line: bar.write(line, file=sys.stderr, end=""))
 
 
-def let_serve(version: ModelVersion) -> None:
+def let_serve(version: ModelVersion, user: User | None, note: str) -> None:
     """Raises FrozenError or UnservableVersionError."""
     first = ModelVersion.objects.active() is None
     reason = Activation.Reason.FIRST if first else Activation.Reason.REQUEST
-    note = "" if first else "train --activate"
-    versions.activate_version(version=version, reason=reason, note=note)
+    versions.activate_version(version=version, reason=reason, user=user, note=note)
 
 
 def figures(version: ModelVersion) -> str:

@@ -3,14 +3,16 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from training.acts import note_act
 from training.backups import verify_backup
 from training.errors import BackupError
+from training.management.acting import ActingCommand
 from training.models import Backup
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = (
         "Read a backup back: the signature, every file's digest, every record, and the models predict. "
         "Exit status 1 when one fails; what fails is quarantined, never deleted, and free again once it "
@@ -42,5 +44,6 @@ class Command(BaseCommand):
         except BackupError as error:
             self.stdout.write(f"{place} {backup.name}: {error}")
             return False
+        note_act(user=self.user, row=backup, act="Verify")
         self.stdout.write(f"{place} {backup.name}: sound, {backup.record_count} records")
         return True
