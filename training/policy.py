@@ -18,6 +18,12 @@ def current_policy() -> TrainingPolicy:
     return TrainingPolicy.objects.select_related("frozen_by").first() or TrainingPolicy(pk=ONLY)
 
 
+def locked_policy() -> TrainingPolicy:
+    """The same, and nobody changes it until this transaction ends."""
+    TrainingPolicy.objects.get_or_create(pk=ONLY)
+    return TrainingPolicy.objects.select_for_update(of=("self",)).select_related("frozen_by").get()
+
+
 def change_policy(
     *, user: User | None, changes: Mapping[str, Any], reason: str = "", only_when: bool | None = None
 ) -> TrainingPolicy:
@@ -26,8 +32,7 @@ def change_policy(
     `only_when`: frozen or not; NotAllowedNowError when somebody was faster.
     """
     with transaction.atomic():
-        TrainingPolicy.objects.get_or_create(pk=ONLY)
-        policy = TrainingPolicy.objects.select_for_update(of=("self",)).get()
+        policy = locked_policy()
         if only_when is not None and policy.is_frozen is not only_when:
             raise NotAllowedNowError(
                 "Training is not frozen." if only_when else "Training is frozen already: lift it first."
@@ -62,9 +67,8 @@ def lift_freeze(*, user: User | None) -> TrainingPolicy:
     return change_policy(user=user, changes=changes, only_when=True)
 
 
-def refuse_while_frozen() -> None:
+def refuse_frozen(policy: TrainingPolicy) -> None:
     """Raises FrozenError, which says who froze it, until when and why."""
-    policy = current_policy()
     if policy.is_frozen:
         raise FrozenError(frozen_sentence(policy))
 

@@ -26,7 +26,7 @@ from training.ml.manifest import Manifest
 from training.ml.scorer import AnomalyScorer
 from training.ml.statistics import training_statistics
 from training.models import Activation, Backup, ModelVersion, TrainingPolicy, TrainingSession
-from training.policy import current_policy, frozen_sentence
+from training.policy import frozen_sentence, locked_policy
 from training.session_log import note_event
 
 logger = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ def _publish(
 
 def _why_not_activated(version: ModelVersion, champion: ModelVersion | None) -> str:
     """The gate, the policy, a freeze or another champion; empty when nothing is in the way."""
-    policy = current_policy()
+    policy = locked_policy()
     if policy.is_frozen:
         return frozen_sentence(policy)
     if policy.activation == TrainingPolicy.Activation.NEVER:

@@ -8,15 +8,23 @@ from django.db import transaction
 from django.utils import timezone
 
 from training import artifacts, notices
-from training.errors import GateRefusedError, NotAllowedNowError, UnservableVersionError
+from training.errors import FrozenError, GateRefusedError, NotAllowedNowError, UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion
-from training.policy import current_policy, refuse_while_frozen
+from training.policy import current_policy, locked_policy, refuse_frozen
 
 # A candidate may be this much worse, MAE in score points, and still count as "not worse": about
 # one standard error of the mean of three held-out MAEs on the customer's data.
 MEAN_TOLERANCE = 0.005
 TARGET_TOLERANCE = 0.02
+
+# What a freeze stops, when another version serves: not the first one, and not the ways back.
+STOPPED = {
+    Activation.Reason.REQUEST,
+    Activation.Reason.OVERRIDE,
+    Activation.Reason.RELOAD,
+    Activation.Reason.GATE,
+}
 
 
 def set_active(
@@ -24,12 +32,17 @@ def set_active(
 ) -> None:
     """Move the pointer that every web process follows, and log it. The version was loaded before.
 
-    None: nothing serves. Raises NotAllowedNowError when the version's files were removed meanwhile.
+    None: nothing serves. Raises NotAllowedNowError when the version's files were removed meanwhile, and
+    FrozenError when somebody froze what serves while it was loaded: whoever freezes waits for this, or this
+    sees the freeze.
     """
     with transaction.atomic():
+        policy = locked_policy()
         # All rows in one order: two activations at once wait for each other instead of colliding.
         list(ModelVersion.objects.select_for_update().order_by("pk").values_list("pk"))
         before = ModelVersion.objects.active()
+        if before is not None and reason in STOPPED:
+            refuse_frozen(policy)
         ModelVersion.objects.filter(is_active=True).update(is_active=False)
         if version is not None:
             row = ModelVersion.objects.filter(pk=version.pk, pruned_at=None)
@@ -59,7 +72,7 @@ def activate_version(
         raise UnservableVersionError(f"The files of {version} were removed on {version.pruned_at:%Y-%m-%d}.")
     champion = ModelVersion.objects.active()
     if reason == Activation.Reason.REQUEST and champion not in {None, version}:
-        refuse_while_frozen()
+        refuse_frozen(current_policy())
         if version.is_refused:
             _refuse_without(note, version)
             reason = Activation.Reason.OVERRIDE
@@ -137,7 +150,10 @@ def reload_newest(*, user: User | None = None) -> ModelVersion:
     version = newest_version()
     if version is None:
         raise UnservableVersionError("No model has been trained yet.")
-    return activate_version(version=version, reason=Activation.Reason.RELOAD, user=user)
+    try:
+        return activate_version(version=version, reason=Activation.Reason.RELOAD, user=user)
+    except FrozenError:  # while the version was loaded: what serves goes on serving
+        return newest_version() or version
 
 
 def compare(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> dict[str, Any]:

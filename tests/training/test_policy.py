@@ -13,7 +13,7 @@ from pytest_django import Settings
 from tests.factories import UserFactory
 from training.errors import FrozenError, NotAllowedNowError
 from training.models import TrainingPolicy
-from training.policy import change_policy, current_policy, freeze, lift_freeze, refuse_while_frozen
+from training.policy import change_policy, current_policy, freeze, lift_freeze, refuse_frozen
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 pytestmark = pytest.mark.django_db
@@ -70,7 +70,7 @@ class TestFreeze:
         policy = current_policy()
         assert (policy.is_frozen, policy.frozen_by, policy.frozen_until) == (True, user, until)
         with pytest.raises(FrozenError) as refusal:
-            refuse_while_frozen()
+            refuse_frozen(current_policy())
         assert str(refusal.value) == (
             f"Training and activation are frozen by ines until {until:%Y-%m-%d %H:%M} UTC: outage of unit 2"
         )
@@ -78,17 +78,17 @@ class TestFreeze:
     def test_without_an_end_it_lasts_until_it_is_lifted(self) -> None:
         freeze(user=None, reason="outage")
         with pytest.raises(FrozenError, match=r"are frozen until it is lifted: outage"):
-            refuse_while_frozen()
+            refuse_frozen(current_policy())
         user = UserFactory.create()
         lift_freeze(user=user)
-        refuse_while_frozen()
+        refuse_frozen(current_policy())
         assert (current_policy().freeze_reason, current_policy().frozen_by) == ("", None)
         assert TrainingPolicy.history.latest().history_user == user
 
     def test_it_ends_by_itself(self) -> None:
         freeze(user=None, reason="outage", until=timezone.now() + timedelta(days=1))
         TrainingPolicy.objects.update(frozen_until=timezone.now())
-        refuse_while_frozen()
+        refuse_frozen(current_policy())
         freeze(user=None, reason="another")
         assert current_policy().freeze_reason == "another"
 

@@ -1,8 +1,9 @@
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from tests.factories import UserFactory, VersionFactory
@@ -226,3 +227,55 @@ def test_the_policy_says_how_many_are_kept() -> None:
     assert versions.prunable_versions() == []
     change_policy(user=None, changes={"keep_versions": 1})
     assert versions.prunable_versions() == [made[1], made[0]]
+
+
+class TestFreezeDuringAnActivation:
+    """Somebody freezes what serves while the version is loaded: the freeze is not too late."""
+
+    @pytest.fixture
+    def candidate(self, db: None, monkeypatch: pytest.MonkeyPatch) -> ModelVersion:
+        VersionFactory.create(is_active=True)
+
+        def load_and_freeze(version: ModelVersion) -> None:
+            freeze(user=None, reason="revision")
+
+        monkeypatch.setattr(artifacts, "load_scorer", load_and_freeze)
+        version: ModelVersion = VersionFactory.create()
+        return version
+
+    def test_by_hand(self, candidate: ModelVersion) -> None:
+        with pytest.raises(FrozenError, match="revision"):
+            versions.activate_version(version=candidate)
+        assert ModelVersion.objects.active() != candidate
+        assert not Activation.objects.exists()
+
+    def test_by_a_reload_what_serves_goes_on(self, candidate: ModelVersion) -> None:
+        assert versions.reload_newest() == ModelVersion.objects.active() != candidate
+
+    def test_the_ways_back_stay_open(self, candidate: ModelVersion) -> None:
+        versions.activate_version(version=candidate, reason=Activation.Reason.ROLLBACK)
+        assert ModelVersion.objects.active() == candidate
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite lets one transaction write at a time")
+def test_whoever_freezes_waits_for_an_activation_under_way() -> None:
+    VersionFactory.create(is_active=True)
+    candidate = VersionFactory.create()
+    frozen = threading.Event()
+
+    def freeze_it() -> None:
+        freeze(user=None, reason="revision")
+        frozen.set()
+        connections.close_all()
+
+    thread = threading.Thread(target=freeze_it)
+    with transaction.atomic():
+        versions.set_active(version=candidate, reason=Activation.Reason.REQUEST)
+        thread.start()
+        assert not frozen.wait(0.5)
+    thread.join(30)
+    assert frozen.is_set()
+    assert connection.vendor == "postgresql"
+    with pytest.raises(FrozenError):
+        versions.set_active(version=VersionFactory.create(), reason=Activation.Reason.REQUEST)
