@@ -98,6 +98,50 @@ def test_a_reviewer_who_comes_back_sees_the_same_one(version: ModelVersion, mari
     assert review_queue.next_anomaly(user=marie, wanted=ANY) == better
 
 
+def test_what_comes_after_is_theirs_too(version: ModelVersion, marie: User, paul: User) -> None:
+    first, second, third, fourth = ranked(version, [9, 7, 5, 3])
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == first
+    assert review_queue.next_anomaly(user=marie, wanted=ANY, after=[first.pk]) == second
+    assert review_queue.next_anomaly(user=marie, wanted=ANY, after=[first.pk]) == second
+    assert review_queue.next_anomaly(user=paul, wanted=ANY) == third
+    assert review_queue.next_anomaly(user=paul, wanted=ANY, after=[third.pk]) == fourth
+    assert review_queue.next_anomaly(user=marie, wanted=ANY, after=[first.pk, second.pk]) is None
+
+
+def test_of_two_that_they_have_the_one_shown_last_comes_back(version: ModelVersion, marie: User) -> None:
+    first, second = ranked(version, [5, 4])
+    for after in ([], [first.pk]):
+        review_queue.next_anomaly(user=marie, wanted=ANY, after=after)
+    for shown in (first, second):
+        assert review_queue.next_anomaly(user=marie, wanted=ANY, shown=shown.pk) == shown
+
+
+def test_leases_are_renewed_together_and_those_of_others_are_left(
+    version: ModelVersion, marie: User, paul: User
+) -> None:
+    first, second, third = ranked(version, [5, 4, 3])
+    for anomaly, user in ((first, marie), (second, marie), (third, paul)):
+        assert review_queue.take(anomaly_id=anomaly.pk, user=user)
+    soon = timezone.now() + timedelta(seconds=1)
+    ReviewLease.objects.update(expires_at=soon)
+    review_queue.renew(anomaly_ids=[first.pk, second.pk, third.pk], user=marie)
+    renewed = ReviewLease.objects.filter(expires_at__gt=soon)
+    assert set(renewed.values_list("pk", flat=True)) == {first.pk, second.pk}
+    assert len(set(renewed.values_list("expires_at", flat=True))) == 1
+
+
+def test_a_refused_one_is_taken_again_while_there_is_something_to_decide(
+    version: ModelVersion, marie: User, paul: User
+) -> None:
+    free, held, scored = ranked(version, [5, 4, 3])
+    review_queue.take(anomaly_id=held.pk, user=paul)
+    scores = {"availability_score": 1, "fiability_score": 1, "process_safety_score": 1}
+    Review.objects.create(anomaly=scored, reviewer=marie, **scores)
+    settled = ApprovedFactory.create()
+    given = [review_queue.take_again(anomaly_id=a.pk, user=marie) for a in (free, held, scored, settled)]
+    assert given == [free, None, None, None]
+
+
 def test_a_lease_expires(version: ModelVersion, marie: User, paul: User, settings: Settings) -> None:
     (only,) = ranked(version, [5])
     assert review_queue.next_anomaly(user=marie, wanted=ANY) == only
@@ -152,6 +196,30 @@ def test_twenty_who_ask_at_once_get_twenty_different_ones() -> None:
         given = [key for key in pool.map(ask, users) if key is not None]
     assert len(given) == len(set(given))
     assert len(given) >= review_queue.CANDIDATES
+    assert ReviewLease.objects.count() == len(given)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_who_look_ahead_at_once_never_have_the_same() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("one writer at a time: nothing can happen at once")
+    AnomalyFactory.create_batch(60)
+    users = UserFactory.create_batch(20)
+
+    def ask(user: User) -> list[int]:
+        try:
+            mine: list[int] = []
+            for _ in range(2):
+                found = review_queue.next_anomaly(user=user, wanted=NEWEST, after=mine)
+                mine += [found.pk] if found else []
+            return mine
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        given = [key for keys in pool.map(ask, users) for key in keys]
+    assert len(given) == len(set(given))
+    assert len(given) >= 2 * review_queue.CANDIDATES
     assert ReviewLease.objects.count() == len(given)
 
 
