@@ -99,22 +99,23 @@ def undo(*, anomaly: Anomaly, change: Any, user: User, reason: str = "") -> Anom
     with transaction.atomic():
         fresh = review.undo(anomaly=anomaly, change=change, user=user, reason=reason)
         if fresh.status == Anomaly.Status.PENDING:
-            _unsettle(fresh, user)
+            _unsettle(fresh, user, change)
+            anomaly.reviews.filter(set_aside_at=change.reviewed_at).update(set_aside_at=None)
     return fresh
 
 
-def _unsettle(anomaly: Anomaly, user: User) -> None:
-    newest = anomaly.reviews.exclude(settled_at=None).order_by("-settled_at").first()
-    if newest is not None:
-        pair = anomaly.reviews.filter(settled_at=newest.settled_at)
-        pair.filter(reviewer=user).delete()
-        pair.exclude(reviewer=user).update(settled_at=None)
+def _unsettle(anomaly: Anomaly, user: User, change: Any) -> None:
+    """What the change settled is open again; not what an earlier one settled."""
+    before = anomaly.history.filter(history_id__lt=change.history_id).latest("history_id")
+    pair = anomaly.reviews.filter(settled_at__gt=before.history_date, settled_at__lte=change.history_date)
+    pair.filter(reviewer=user).delete()
+    pair.update(settled_at=None)
 
 
 def agreement() -> dict[str, Agreement]:
     """By score column, over all anomalies that two reviewers scored."""
     pairs: dict[tuple[int, object], list[Review]] = {}
-    for given in Review.objects.order_by("anomaly_id", "id"):
+    for given in Review.objects.filter(set_aside_at=None).order_by("anomaly_id", "id"):
         pairs.setdefault((given.anomaly_id, given.settled_at), []).append(given)
     both = [(given[0], given[1]) for given in pairs.values() if len(given) >= REVIEWERS]
     return {

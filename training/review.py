@@ -11,7 +11,7 @@ from simple_history.utils import bulk_update_with_history
 
 from training.errors import ChangedSinceError, NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
-from training.models import Anomaly
+from training.models import Anomaly, Review
 
 MAX_REASON = 1_000  # characters that a reviewer may give as the reason
 REVIEWED = ("status", *SCORE_COLUMNS)  # what a review decides
@@ -139,4 +139,6 @@ def _change_all(
         bulk_update_with_history(
             changed, Anomaly, CHANGED, batch_size=500, default_user=user, default_change_reason=reason
         )
+        if any(row.status != Anomaly.Status.PENDING for row in changed):
+            Review.objects.set_aside(Anomaly.objects.filter(pk__in=[row.pk for row in changed]))
     return len(changed)

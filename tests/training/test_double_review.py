@@ -1,15 +1,23 @@
 """Two reviewers, blind to each other: what settles, what is disputed, what can be taken back."""
 
-import pytest
-from django.contrib.auth.models import User
-from pytest_django import Settings
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 
-from tests.factories import AnomalyFactory, UserFactory
-from training import double_review, frames, review
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import override_settings
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from tests.factories import AnomalyFactory, UserFactory, report
+from training import double_review, frames, migrations, review
 from training.double_review import Outcome
 from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, Review, disputed
+from training.records import store_records
 
 pytestmark = pytest.mark.django_db
 
@@ -169,6 +177,128 @@ def test_how_it_came_cannot_be_undone(marie: User) -> None:
     anomaly = AnomalyFactory.create()
     with pytest.raises(NotAllowedNowError, match="nothing to undo"):
         review.undo(anomaly=anomaly, change=anomaly.history.get(), user=marie)
+
+
+# --- Anomalies that leave the queue otherwise ---------------------------------------------------------
+
+
+def store_scored(anomaly: Anomaly, user: User) -> None:
+    """As POST /train, imports and restores do."""
+    sent = report(1, anomaly_id=anomaly.anomaly_id, **scores(3, 3, 3))
+    store_records(reports=[sent], user=user, source=Anomaly.Source.API)
+
+
+def approve_when_one_is_enough(anomaly: Anomaly, user: User) -> None:
+    with override_settings(DOUBLE_REVIEW_PERCENT=0):
+        assert review.approve(anomalies=[anomaly], scores=scores(3, 3, 3), user=user) == 1
+
+
+DOORS = {
+    "store_records": store_scored,
+    "reject": lambda anomaly, user: review.reject(anomalies=[anomaly], user=user),
+    "approve": approve_when_one_is_enough,
+}
+
+
+@pytest.mark.parametrize("leave", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("disputed_before", [False, True])
+def test_open_reviews_are_set_aside_whatever_takes_it_out_of_the_queue(
+    anomaly: Anomaly,
+    marie: User,
+    paul: User,
+    leave: Callable[[Anomaly, User], object],
+    disputed_before: bool,
+) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    if disputed_before:
+        give(anomaly, paul, 1, 2, 5)
+    leave(anomaly, paul)
+    given = Review.objects.filter(anomaly=anomaly)
+    anomaly.refresh_from_db()
+    assert anomaly.status != "pending"
+    assert {(one.settled_at, one.set_aside_at) for one in given} == {(None, anomaly.reviewed_at)}
+    assert {found.pairs for found in double_review.agreement().values()} == {0}
+    review.reopen(anomalies=[anomaly], user=paul)
+    assert not Review.objects.open().exists()
+    assert not disputed().exists()
+    assert give(anomaly, marie, 2, 2, 3) is Outcome.SECOND_NEEDED
+    assert give(anomaly, paul, 2, 2, 3) is Outcome.APPROVED
+    assert {found.pairs for found in double_review.agreement().values()} == {1}
+
+
+def test_undoing_a_reopening_sets_aside_what_was_said_meanwhile(
+    anomaly: Anomaly, marie: User, paul: User
+) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    give(anomaly, paul, 1, 2, 3)
+    review.reopen(anomalies=[anomaly], user=paul)
+    give(anomaly, marie, 5, 5, 5)
+    change = anomaly.history.latest("history_id")
+    assert double_review.undo(anomaly=anomaly, change=change, user=paul).status == "approved"
+    assert not Review.objects.open().exists()
+    assert {found.pairs for found in double_review.agreement().values()} == {1}
+
+
+def test_a_restore_sets_aside_too(anomaly: Anomaly, marie: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    sent = report(1, anomaly_id=anomaly.anomaly_id, **scores(3, 3, 3))
+    store_records(reports=[sent], user=None, source=Anomaly.Source.RESTORE, exactly=True)
+    assert not Review.objects.open().exists()
+
+
+def test_pending_records_leave_open_reviews(anomaly: Anomaly, marie: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    sent = report(1, anomaly_id=anomaly.anomaly_id)
+    store_records(reports=[sent], user=None, source=Anomaly.Source.IMPORT, status=Anomaly.Status.PENDING)
+    assert Review.objects.open().count() == 1
+
+
+def test_undoing_a_rejection_brings_the_first_review_back(anomaly: Anomaly, marie: User, paul: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    review.reject(anomalies=[anomaly], user=paul)
+    change = anomaly.history.latest("history_id")
+    double_review.undo(anomaly=anomaly, change=change, user=paul)
+    assert [given.reviewer for given in Review.objects.open()] == [marie]
+    assert give(anomaly, paul, 1, 2, 3) is Outcome.APPROVED
+
+
+def test_undoing_a_later_decision_leaves_what_an_earlier_one_settled(
+    anomaly: Anomaly, marie: User, paul: User
+) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    give(anomaly, paul, 1, 2, 3)
+    review.reopen(anomalies=[anomaly], user=paul)
+    review.reject(anomalies=[anomaly], user=paul)
+    change = anomaly.history.latest("history_id")
+    assert double_review.undo(anomaly=anomaly, change=change, user=paul).status == "pending"
+    assert not Review.objects.open().exists()
+    assert Review.objects.count() == 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_setting_aside_is_one_query(
+    marie: User, settings: Settings, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    settings.DOUBLE_REVIEW_PERCENT = 100
+    for anomaly in AnomalyFactory.create_batch(count):
+        give(anomaly, marie, 1, 2, 3)
+    Anomaly.objects.update(status=Anomaly.Status.REJECTED)
+    with django_assert_num_queries(1):
+        assert Review.objects.set_aside(Anomaly.objects.all()) == count
+    assert Review.objects.set_aside(Anomaly.objects.all()) == 0
+
+
+def test_the_migration_sets_aside_what_was_left_behind(anomaly: Anomaly, marie: User) -> None:
+    (path,) = Path(migrations.__path__[0]).glob("[0-9]*_set_reviews_aside.py")
+    give(anomaly, marie, 1, 2, 3)
+    other = AnomalyFactory.create()
+    give(other, marie, 1, 2, 3)
+    Anomaly.objects.filter(pk=anomaly.pk).update(status=Anomaly.Status.REJECTED)
+    import_module(f"training.migrations.{path.stem}").set_aside(apps, connection.schema_editor())
+    assert [given.anomaly for given in Review.objects.open()] == [other]
+
+
+# --- How far they agree -------------------------------------------------------------------------------
 
 
 def test_agreement_is_weighted_kappa(marie: User, paul: User, settings: Settings) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,7 +18,19 @@ REVIEWERS = 2  # of an anomaly under double review
 class ReviewQuerySet(models.QuerySet["Review"]):
     def open(self) -> "ReviewQuerySet":
         """Those whose anomaly is not settled yet."""
-        return self.filter(settled_at=None)
+        return self.filter(settled_at=None, set_aside_at=None)
+
+    def set_aside(self, anomalies: "models.QuerySet[Anomaly, Any]") -> int:
+        """Close the open reviews of those of these anomalies that are not pending any more; how many.
+
+        For whatever takes an anomaly out of the queue but the two reviewers and adjudication, which settle
+        theirs first. Such reviews are no pair, and open again only when what set them aside is undone: they
+        bear the moment of that decision.
+        """
+        left = anomalies.exclude(status=Anomaly.Status.PENDING)
+        decided = Anomaly.objects.filter(pk=OuterRef("anomaly")).order_by().values("reviewed_at")
+        rows = self.open().filter(anomaly__in=left.order_by().values("pk"))
+        return rows.update(set_aside_at=Coalesce(Subquery(decided), Now()))
 
 
 class Review(models.Model):
@@ -38,6 +51,8 @@ class Review(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     # When the anomaly was approved with the scores of both, or by adjudication.
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+    # When the anomaly left the queue otherwise: rejected, or with scores from elsewhere.
+    set_aside_at = models.DateTimeField(_("set aside at"), null=True, blank=True)
 
     objects = ReviewQuerySet.as_manager()
 
@@ -48,7 +63,7 @@ class Review(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["anomaly", "reviewer"],
-                condition=Q(settled_at=None),
+                condition=Q(settled_at=None, set_aside_at=None),
                 name="one_open_review_per_reviewer",
             ),
             *(
