@@ -113,22 +113,17 @@ def _unsettle(anomaly: Anomaly, user: User, change: Any) -> None:
 
 
 def agreement() -> dict[str, Agreement]:
-    """By score column, over all anomalies that two reviewers scored."""
-    pairs: dict[tuple[int, object], list[Review]] = {}
-    for given in Review.objects.filter(set_aside_at=None).order_by("anomaly_id", "id"):
-        pairs.setdefault((given.anomaly_id, given.settled_at), []).append(given)
-    both = [(given[0], given[1]) for given in pairs.values() if len(given) >= REVIEWERS]
-    return {
-        column: _agreement([(one.scores[column], other.scores[column]) for one, other in both])
-        for column in SCORE_COLUMNS
-    }
+    """By score column, over all anomalies that two reviewers scored: counted by the database."""
+    return {column: _agreement(Review.objects.pairs(column)) for column in SCORE_COLUMNS}
 
 
-def _agreement(pairs: list[tuple[float, float]]) -> Agreement:
+def _agreement(pairs: Mapping[tuple[float, float], int]) -> Agreement:
     from training.ml.metrics import weighted_kappa  # noqa: PLC0415  # scikit-learn, for who asks
 
     return Agreement(
-        pairs=len(pairs), equal=sum(a == b for a, b in pairs), kappa=weighted_kappa(pairs) if pairs else None
+        pairs=sum(pairs.values()),
+        equal=sum(count for (first, second), count in pairs.items() if first == second),
+        kappa=weighted_kappa(list(pairs), counts=list(pairs.values())) if pairs else None,
     )
 
 

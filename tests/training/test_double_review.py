@@ -1,20 +1,24 @@
 """Two reviewers, blind to each other: what settles, what is disputed, what can be taken back."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from random import Random
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import override_settings
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import AnomalyFactory, UserFactory, report
 from training import double_review, frames, migrations, review
-from training.double_review import Outcome
+from training.double_review import Agreement, Outcome
 from training.errors import NotAllowedNowError
+from training.ml.metrics import weighted_kappa
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, Review, disputed
 from training.records import store_records
@@ -319,6 +323,47 @@ def test_agreement_is_weighted_kappa(marie: User, paul: User, settings: Settings
     # By hand: 1 - Σ w·observed / Σ w·expected, w = (i - j)²: 1 - 1 / (51 / 3) and 1 - 16 / (48 / 3).
     assert found["availability_score"].kappa == pytest.approx(1 - 1 / 17)
     assert found["process_safety_score"].kappa == pytest.approx(0)
+
+
+def agreement_by_reading_all() -> dict[str, Agreement]:
+    """As the figures are defined, review by review."""
+    pairs: dict[tuple[int, object], list[Review]] = {}
+    for given in Review.objects.filter(set_aside_at=None).order_by("anomaly_id", "id"):
+        pairs.setdefault((given.anomaly_id, given.settled_at), []).append(given)
+    both = [given for given in pairs.values() if len(given) == 2]
+    found = {}
+    for column in SCORE_COLUMNS:
+        two = [(first.scores[column], second.scores[column]) for first, second in both]
+        found[column] = Agreement(
+            pairs=len(two), equal=sum(a == b for a, b in two), kappa=weighted_kappa(two) if two else None
+        )
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_database_counts_the_same_pairs(
+    marie: User, paul: User, seed: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    random = Random(seed)  # no secret
+    kinds = [random.choice(["settled", "disputed", "alone", "set aside", "twice"]) for _ in range(120)]
+    for kind, anomaly in zip(kinds, AnomalyFactory.create_batch(len(kinds)), strict=True):
+        moment = timezone.now()
+        ends = {"settled": [(moment, None)], "disputed": [(None, None)], "set aside": [(None, moment)]}
+        twice = [(moment - timedelta(days=1), None), (moment, None)]
+        for settled, aside in ends.get(kind, twice if kind == "twice" else [(None, None)]):
+            for user in [marie] if kind == "alone" else random.sample([marie, paul], 2):
+                given = scores(*(random.choice([1, 1, 1.5, 2, 2.5, 3, 4, 5]) for _ in SCORE_COLUMNS))
+                Review.objects.create(
+                    anomaly=anomaly, reviewer=user, settled_at=settled, set_aside_at=aside, **given
+                )
+    with django_assert_num_queries(3):
+        found = double_review.agreement()
+    expected = agreement_by_reading_all()
+    assert {name: (a.pairs, a.equal) for name, a in found.items()} == {
+        name: (a.pairs, a.equal) for name, a in expected.items()
+    }
+    assert [a.kappa for a in found.values()] == pytest.approx([a.kappa for a in expected.values()])
+    assert found["fiability_score"].pairs > 40
 
 
 def test_without_pairs_there_is_no_agreement() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -31,6 +31,17 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         decided = Anomaly.objects.filter(pk=OuterRef("anomaly")).order_by().values("reviewed_at")
         rows = self.open().filter(anomaly__in=left.order_by().values("pk"))
         return rows.update(set_aside_at=Coalesce(Subquery(decided), Now()))
+
+    def pairs(self, column: str) -> dict[tuple[float, float], int]:
+        """How often which score was given first and which second, of the same anomaly; one query."""
+        other = "anomaly__reviews"
+        together = Q(**{f"{other}__settled_at": F("settled_at")}) | Q(
+            **{f"{other}__settled_at": None}, settled_at=None
+        )
+        earlier = Q(**{f"{other}__id__lt": F("id"), f"{other}__set_aside_at": None})
+        second = self.filter(together, earlier, set_aside_at=None).order_by()
+        counted = second.values_list(f"{other}__{column}", column).annotate(Count("pk"))
+        return {(before, after): count for before, after, count in counted}
 
 
 class Review(models.Model):
