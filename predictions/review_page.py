@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy
 from predictions import review_queue
 from predictions.review_card import card_of
 from predictions.review_queue import Order, Wanted
-from predictions.services import suggest_for_page, suggest_for_queue
+from predictions.services import CHUNK, refresh_priorities, suggest_for_page, suggest_for_queue
 from training import double_review, review
 from training.admin.anomalies import OUTCOMES
 from training.admin.bands import WORDS
@@ -39,6 +39,7 @@ UNDOABLE = 20  # decisions that can be taken back
 SKIPPED = 500  # anomalies that a reviewer does not want to see again in this session
 COUNTED = 1_000  # waiting anomalies: beyond, the page says "1000+"
 STATE = "review"  # in the session
+CHANGED = 200  # anomalies whose changed scores a step reckons with
 AHEAD = 50  # anomalies that a browser may have at once: those on which a decision was taken back pile up
 SCORE_CHOICES = [(score, score) for score in range(1, 6)]
 ORDERS = {Order.PRIORITY: gettext_lazy("what matters first"), Order.NEWEST: gettext_lazy("newest first")}
@@ -122,6 +123,7 @@ def _after(request: HttpRequest) -> list[int] | None:
 
 def _context(request: HttpRequest, after: list[int], place: Place, anomaly: Anomaly | None) -> dict[str, Any]:
     user, state, wanted = person(request), _state(request), _wanted(request)
+    refresh_priorities(limit=CHANGED if "after" in request.GET else CHUNK)
     if after:
         review_queue.renew(anomaly_ids=after, user=user)
     if anomaly is None:

@@ -11,7 +11,7 @@ from simple_history.utils import bulk_update_with_history
 
 from training.errors import ChangedSinceError, NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
-from training.models import Anomaly, Review
+from training.models import Anomaly, Review, ScoreChange
 
 MAX_REASON = 1_000  # characters that a reviewer may give as the reason
 REVIEWED = ("status", *SCORE_COLUMNS)  # what a review decides
@@ -139,6 +139,15 @@ def _change_all(
         bulk_update_with_history(
             changed, Anomaly, CHANGED, batch_size=500, default_user=user, default_change_reason=reason
         )
-        if any(row.status != Anomaly.Status.PENDING for row in changed):
-            Review.objects.set_aside(Anomaly.objects.filter(pk__in=[row.pk for row in changed]))
+        _tell_others(changed)
     return len(changed)
+
+
+def _tell_others(changed: list[Anomaly]) -> None:
+    """What left the queue needs no second reviewer; what waits in it may have other scores than before."""
+    rows = Anomaly.objects.filter(pk__in=[row.pk for row in changed])
+    statuses = {row.status for row in changed}
+    if statuses - {Anomaly.Status.PENDING}:
+        Review.objects.set_aside(rows)
+    if Anomaly.Status.PENDING in statuses:
+        ScoreChange.objects.note(rows)

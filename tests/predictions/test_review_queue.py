@@ -1,6 +1,6 @@
 """Who gets which anomaly next."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -8,16 +8,20 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from predictions import review_queue, services
 from predictions.models import Prediction
 from predictions.review_queue import Order, Wanted
-from tests.factories import AnomalyFactory, ApprovedFactory, UserFactory
-from training.models import Anomaly, ModelVersion, Review, ReviewLease
+from tests.factories import AnomalyFactory, ApprovedFactory, UserFactory, report
+from training import review
+from training.ml.records import SCORE_COLUMNS
+from training.models import Anomaly, ModelVersion, Review, ReviewLease, ScoreChange
+from training.records import store_records
 
 ANY = Wanted()
 NEWEST = Wanted(order=Order.NEWEST)
+RECKONING = 7  # queries
 
 
 @pytest.fixture
@@ -230,3 +234,91 @@ def test_priority_grows_with_criticality_uncertainty_and_disagreement(version: M
     first, second = (Prediction.objects.get(anomaly=anomaly) for anomaly in (plain, disputed))
     assert first.priority == pytest.approx(first.criticality * (1 - first.confidence))
     assert second.priority == pytest.approx(first.priority * (1 + (5 - 1) / 2))
+
+
+# --- Priorities follow the scores ------------------------------------------------------------------
+
+
+def correct(anomaly: Anomaly) -> None:
+    review.correct(anomaly=anomaly, scores={"process_safety_score": 1}, user=None)
+
+
+def import_again(anomaly: Anomaly) -> None:
+    sent = report(
+        anomaly_id=anomaly.anomaly_id,
+        description=anomaly.description,
+        **dict(zip(SCORE_COLUMNS, (1.0, 1.0, 1.0), strict=True)),
+    )
+    store_records(reports=[sent], user=None, source=Anomaly.Source.IMPORT, status=Anomaly.Status.PENDING)
+
+
+def approve_and_reopen(anomaly: Anomaly) -> None:
+    given = dict(zip(SCORE_COLUMNS, (1, 1, 1), strict=True))
+    review.approve(anomalies=[anomaly], scores=given, user=None)
+    review.reopen(anomalies=[anomaly], user=None)
+
+
+def approve_and_undo(anomaly: Anomaly) -> None:
+    correct(anomaly)
+    assert services.refresh_priorities() == 1
+    approve_and_reopen(anomaly)
+    review.reject(anomalies=[anomaly], user=None)
+    review.undo(anomaly=anomaly, change=anomaly.history.latest("history_id"), user=None)
+
+
+@pytest.mark.parametrize("change", [correct, import_again, approve_and_reopen, approve_and_undo])
+def test_priority_follows_the_scores(version: ModelVersion, change: Callable[[Anomaly], None]) -> None:
+    anomaly = AnomalyFactory.create(description="fuite vapeur n98")
+    services.suggest_pending()
+    before = Prediction.objects.get()
+    change(anomaly)
+    assert services.refresh_priorities() == 1
+    assert services.refresh_priorities() == 0
+    anomaly.refresh_from_db()
+    after = Prediction.objects.get()
+    reported = [(anomaly.scores[name], getattr(after, name)) for name in SCORE_COLUMNS]
+    points = sum(abs(score - suggested) for score, suggested in reported if score is not None)
+    assert points == 4
+    assert after.priority == pytest.approx(before.priority * (1 + points / 2))
+
+
+def test_what_left_the_queue_is_not_noted(version: ModelVersion) -> None:
+    anomaly = ApprovedFactory.create()
+    correct(anomaly)
+    assert not ScoreChange.objects.exists()
+
+
+def test_without_a_suggestion_there_is_nothing_to_reckon(db: None) -> None:
+    correct(AnomalyFactory.create())
+    assert services.refresh_priorities() == 1
+    assert not ScoreChange.objects.exists()
+
+
+def test_so_many_at_a_time(version: ModelVersion) -> None:
+    for anomaly in ranked(version, [1, 2, 3]):
+        correct(anomaly)
+        correct_again = {"process_safety_score": 2}
+        review.correct(anomaly=anomaly, scores=correct_again, user=None)
+    assert [services.refresh_priorities(limit=2) for _ in range(3)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_reckoning_again_costs_the_same(
+    version: ModelVersion, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for anomaly in ranked(version, range(count)):
+        correct(anomaly)
+    with django_assert_num_queries(RECKONING):
+        services.refresh_priorities()
+    with django_assert_num_queries(1):
+        services.refresh_priorities()
+
+
+def test_the_queue_goes_by_the_corrected_scores(version: ModelVersion, marie: User) -> None:
+    low, high = ranked(version, [1, 1.2])
+    Prediction.objects.update(confidence=0.5)
+    correct(low)
+    review.correct(anomaly=low, scores={"availability_score": 5}, user=None)
+    services.refresh_priorities()
+    assert review_queue.next_anomaly(user=marie, wanted=ANY) == low
+    assert high.pk > low.pk

@@ -28,9 +28,9 @@ class Migration(migrations.Migration):
             name='set_aside_at',
             field=models.DateTimeField(blank=True, null=True, verbose_name='set aside at'),
         ),
-        migrations.RunPython(set_aside, migrations.RunPython.noop),
         migrations.AddConstraint(
             model_name='review',
             constraint=models.UniqueConstraint(condition=models.Q(('set_aside_at', None), ('settled_at', None)), fields=('anomaly', 'reviewer'), name='one_open_review_per_reviewer'),
         ),
+        migrations.RunPython(set_aside, migrations.RunPython.noop),
     ]
