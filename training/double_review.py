@@ -19,6 +19,7 @@ from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, Review
 from training.models.review import REVIEWERS
+from training.policy import current_policy
 
 
 class Outcome(Enum):
@@ -55,7 +56,7 @@ def give_scores(
         if as_seen and row.updated_at != anomaly.updated_at:
             raise NotAllowedNowError(_("The anomaly was changed since you saw it: look again."))
         others = list(row.reviews.open())
-        if not others and not row.needs_two:
+        if not others and not row.needs_two(current_policy().share_for_two):
             _approve(row, scores, user, reason)
             return Outcome.APPROVED
         if any(other.reviewer_id == user.pk for other in others):

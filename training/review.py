@@ -12,6 +12,7 @@ from simple_history.utils import bulk_update_with_history
 from training.errors import ChangedSinceError, NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, Review, ScoreChange
+from training.policy import current_policy
 
 MAX_REASON = 1_000  # characters that a reviewer may give as the reason
 REVIEWED = ("status", *SCORE_COLUMNS)  # what a review decides
@@ -31,8 +32,10 @@ def approve(
     What two people review is left alone, unless it `is_settled`: see `double_review`.
     """
 
+    for_two = 0 if is_settled else current_policy().share_for_two
+
     def change(anomaly: Anomaly) -> bool:
-        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two and not is_settled:
+        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two(for_two):
             return False
         changed = _set_scores(anomaly, scores or {})
         if not anomaly.is_scored or (anomaly.status == Anomaly.Status.APPROVED and not changed):

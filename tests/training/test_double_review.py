@@ -21,6 +21,7 @@ from training.errors import NotAllowedNowError
 from training.ml.metrics import weighted_kappa
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, Review, disputed
+from training.policy import change_policy
 from training.records import store_records
 
 pytestmark = pytest.mark.django_db
@@ -63,12 +64,30 @@ def test_without_double_review_one_is_enough(marie: User) -> None:
     assert not Review.objects.exists()
 
 
-def test_the_share_is_stable_and_about_as_large_as_was_set(settings: Settings) -> None:
-    settings.DOUBLE_REVIEW_PERCENT = 20
-    chosen = [number for number in range(2_000) if Anomaly(anomaly_id=f"A-{number}").needs_two]
+def test_the_share_is_stable_and_about_as_large_as_was_set() -> None:
+    chosen, more = (
+        {number for number in range(2_000) if Anomaly(anomaly_id=f"A-{number}").needs_two(percent)}
+        for percent in (20, 30)
+    )
     assert 340 < len(chosen) < 460
-    settings.DOUBLE_REVIEW_PERCENT = 30
-    assert set(chosen) < {number for number in range(2_000) if Anomaly(anomaly_id=f"A-{number}").needs_two}
+    assert chosen < more
+
+
+def test_the_share_that_people_set_goes_first(anomaly: Anomaly, marie: User) -> None:
+    change_policy(user=marie, changes={"double_review_percent": 0})
+    assert give(anomaly, marie, 1, 2, 3) is Outcome.APPROVED
+    change_policy(user=marie, changes={"double_review_percent": None})
+    assert give(AnomalyFactory.create(), marie, 1, 2, 3) is Outcome.SECOND_NEEDED
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_share_is_read_once_for_many(
+    marie: User, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    change_policy(user=marie, changes={"double_review_percent": 100})
+    anomalies = AnomalyFactory.create_batch(count, **scores(1, 2, 3))
+    with django_assert_num_queries(4):  # the policy, SAVEPOINT, SELECT, RELEASE
+        assert review.approve(anomalies=anomalies, user=marie) == 0
 
 
 def test_two_who_agree_settle_it(anomaly: Anomaly, marie: User, paul: User) -> None:
