@@ -244,11 +244,9 @@ def correct(anomaly: Anomaly) -> None:
 
 
 def import_again(anomaly: Anomaly) -> None:
-    sent = report(
-        anomaly_id=anomaly.anomaly_id,
-        description=anomaly.description,
-        **dict(zip(SCORE_COLUMNS, (1.0, 1.0, 1.0), strict=True)),
-    )
+    ones: dict[str, object] = dict.fromkeys(SCORE_COLUMNS, 1.0)
+    known = {"anomaly_id": anomaly.anomaly_id, "description": anomaly.description}
+    sent = report(1, **known, **ones)
     store_records(reports=[sent], user=None, source=Anomaly.Source.IMPORT, status=Anomaly.Status.PENDING)
 
 

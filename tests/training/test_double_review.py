@@ -1,7 +1,7 @@
 """Two reviewers, blind to each other: what settles, what is disputed, what can be taken back."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -367,9 +367,12 @@ def test_the_database_counts_the_same_pairs(
     kinds = [random.choice(["settled", "disputed", "alone", "set aside", "twice"]) for _ in range(120)]
     for kind, anomaly in zip(kinds, AnomalyFactory.create_batch(len(kinds)), strict=True):
         moment = timezone.now()
-        ends = {"settled": [(moment, None)], "disputed": [(None, None)], "set aside": [(None, moment)]}
-        twice = [(moment - timedelta(days=1), None), (moment, None)]
-        for settled, aside in ends.get(kind, twice if kind == "twice" else [(None, None)]):
+        ends: dict[str, list[tuple[datetime | None, datetime | None]]] = {
+            "settled": [(moment, None)],
+            "set aside": [(None, moment)],
+            "twice": [(moment - timedelta(days=1), None), (moment, None)],
+        }
+        for settled, aside in ends.get(kind, [(None, None)]):
             for user in [marie] if kind == "alone" else random.sample([marie, paul], 2):
                 given = scores(*(random.choice([1, 1, 1.5, 2, 2.5, 3, 4, 5]) for _ in SCORE_COLUMNS))
                 Review.objects.create(
