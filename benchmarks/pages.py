@@ -344,13 +344,13 @@ def cost_of(answer: Answer, runs: int) -> Cost:
 
 
 def _once(answer: Answer) -> tuple[float, float, float]:
-    wall, here, server = time.perf_counter(), time.process_time(), _server_seconds()
+    wall, here, server = time.perf_counter(), time.process_time(), server_seconds()
     answer()
     spent = time.perf_counter() - wall
-    return 1000 * (time.process_time() - here), 1000 * (_server_seconds() - server), 1000 * spent
+    return 1000 * (time.process_time() - here), 1000 * (server_seconds() - server), 1000 * spent
 
 
-def _server_seconds() -> float:
+def server_seconds() -> float:
     """CPU of PostgreSQL's process for our connection, which must be on this machine."""
     from django.db import connection  # noqa: PLC0415
 

@@ -93,6 +93,7 @@ PREDICTION = (
     "distributions",
     "confidence",
     "needs_attention",
+    "priority",
     "created_at",
 )
 DISTRIBUTIONS = json.dumps({target: [0.5432, 0.2568, 0.12, 0.06, 0.02] for target in TARGETS})
@@ -106,13 +107,15 @@ def _predictions(
     for n in range(records):
         version = active if n >= first_pending else versions[n * len(versions) // records]
         scores = random.choices(range(1, 6), (60, 20, 12, 6, 2), k=3)
+        confidence = round(0.3 + 0.7 * random.random(), 4)
         yield (
             start + n,
             version,
             *scores,
             DISTRIBUTIONS,
-            round(0.3 + 0.7 * random.random(), 4),
+            confidence,
             random.random() < 0.1,
+            sum(scores) * (1 - confidence),
             NOW - timedelta(seconds=25 * (3_000_000 - n)),
         )
 

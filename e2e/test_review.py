@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from e2e.conftest import Open
 from e2e.product import Product, beside
@@ -16,7 +16,7 @@ ANOMALIES = 30
 
 @pytest.fixture(autouse=True, scope="module")
 def enough_to_do(product: Product) -> None:
-    product.shell("from e2e.people import report_again; report_again(60)")
+    product.shell("from e2e.people import report_again; report_again(80)")
 
 
 def shown(page: Page) -> str:
@@ -36,10 +36,41 @@ def approved(product: Product) -> int:
 
 def press_and_wait(page: Page, key: str) -> None:
     """The key, and the answer to the decision that it makes."""
-    with page.expect_response(lambda response: REVIEW in response.url):
+    with page.expect_response(lambda response: REVIEW in response.url and response.request.method == "POST"):
         page.keyboard.press(key)
-    expect(page.locator(".htmx-request")).to_have_count(0)
+    expect(page.locator("#rv-desk")).to_have_attribute("data-unsent", "0")
     page.wait_for_function("document.activeElement.type === 'radio' || !document.querySelector('.rv-row')")
+
+
+def open_looking_ahead(open_as: Open, name: str = "marie") -> Page:
+    """With the following card fetched."""
+    page = open_as(name)
+    with page.expect_response(lambda response: "after=" in response.url):
+        page.goto(page.url.split("/admin/")[0] + REVIEW)
+    page.wait_for_timeout(100)  # until the script has read it
+    return page
+
+
+def hold_decisions(page: Page) -> list[Route]:
+    """Decisions are not sent on until the test does so."""
+    held: list[Route] = []
+    page.route(
+        f"**{REVIEW}*",
+        lambda route: held.append(route) if route.request.method == "POST" else route.continue_(),
+    )
+    return held
+
+
+def until_held(page: Page, held: list[Route], count: int) -> None:
+    for _ in range(100):
+        if len(held) == count:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{len(held)} decisions are sent, not {count}")
+
+
+def number(page: Page) -> int:
+    return int(page.locator(".rv-number").inner_text())
 
 
 def test_thirty_anomalies_by_keys_alone(
@@ -140,6 +171,123 @@ def test_double_review_and_adjudication(product: Product, open_as: Open, picture
         owner.get_by_role("button", name="Settle and approve").click()
         expect(owner.get_by_text("is settled and approved")).to_be_visible()
         assert status_of(product, first) == "approved"
+
+
+def test_the_next_card_does_not_wait_for_the_answer(product: Product, open_as: Open) -> None:
+    page = open_looking_ahead(open_as)
+    held = hold_decisions(page)
+    first, count = shown(page), number(page)
+    page.keyboard.press("Enter")
+    expect(page.locator(".rv-form [name=anomaly]")).not_to_have_value(first)
+    second = shown(page)
+    assert number(page) == count + 1
+    assert page.evaluate("document.activeElement.type") == "radio"
+    until_held(page, held, 1)
+    assert status_of(product, first) == "pending"
+    page.keyboard.press("2")
+    page.keyboard.press(
+        "Enter"
+    )  # the one behind it is not there yet: this one stays, and is sent when its turn comes
+    expect(page.locator(".rv-card")).to_have_attribute("aria-busy", "true")
+    page.keyboard.press("5")
+    assert page.locator("input:checked").first.input_value() == "2"
+    page.wait_for_timeout(300)
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.locator(".rv-form [name=anomaly]")).not_to_have_value(second)
+    until_held(page, held, 2)
+    assert status_of(product, first) == "approved"
+    held[1].continue_()
+    expect(page.locator("#rv-desk")).to_have_attribute("data-unsent", "0")
+    expect(page.locator(".rv-success")).to_have_count(1)
+    assert status_of(product, second) == "approved"
+    assert number(page) == count + 2
+
+
+def test_a_refused_decision_comes_back(product: Product, open_as: Open, picture: Any) -> None:
+    page = open_looking_ahead(open_as)
+    held = hold_decisions(page)
+    first, count = shown(page), number(page)
+    page.keyboard.press("4")
+    page.keyboard.press("Enter")
+    until_held(page, held, 1)
+    second = shown(page)
+    page.keyboard.press("5")
+    product.shell(
+        "from training import review; review.correct("
+        f"anomaly=Anomaly.objects.get(pk={first}), scores={{'fiability_score': 3}}, user=None)"
+    )
+    held[0].continue_()
+    expect(page.locator(".rv-warning")).to_contain_text("It comes again after this one.")
+    picture(page, "review-refused")
+    assert (shown(page), number(page)) == (second, count)
+    assert page.locator("input:checked").first.input_value() == "5"
+    page.keyboard.press("Enter")
+    expect(page.locator(".rv-form [name=anomaly]")).to_have_value(first)
+    assert page.locator("input:checked").first.input_value() == "4"
+    until_held(page, held, 2)
+    held[1].continue_()
+    expect(page.locator("#rv-desk")).to_have_attribute("data-unsent", "0")
+    expect(page.locator(".rv-warning")).to_have_count(1)
+    page.keyboard.press("Enter")
+    until_held(page, held, 3)
+    held[2].continue_()
+    expect(page.locator("#rv-desk")).to_have_attribute("data-unsent", "0")
+    given = "Anomaly.objects.filter(pk__in=({}, {})).order_by('pk')".format(*sorted((first, second), key=int))
+    scores = product.shell(f"print(*{given}.values_list('status', 'availability_score'))")
+    expected = {first: ("approved", 4.0), second: ("approved", 5.0)}
+    assert scores == " ".join(str(expected[key]) for key in sorted((first, second), key=int))
+
+
+def test_a_decision_that_does_not_arrive_comes_back(product: Product, open_as: Open) -> None:
+    page = open_looking_ahead(open_as)
+    held = hold_decisions(page)
+    first = shown(page)
+    page.keyboard.press("r")
+    page.keyboard.type("seen twice")
+    page.keyboard.press("Enter")
+    until_held(page, held, 1)
+    second = shown(page)
+    assert second != first
+    held[0].fulfill(status=200, body="<html>Log in</html>", content_type="text/html")
+    expect(page.locator(".rv-error")).to_contain_text("The server did not answer.")
+    assert shown(page) == second
+    page.keyboard.press("s")
+    expect(page.locator(".rv-form [name=anomaly]")).to_have_value(first)
+    assert page.locator("[name=reason]").input_value() == "seen twice"
+    until_held(page, held, 2)
+    held[1].continue_()
+    page.keyboard.press("r")
+    page.keyboard.press("Enter")
+    until_held(page, held, 3)
+    held[2].continue_()
+    expect(page.locator(".rv-success")).to_contain_text("is rejected")
+    assert status_of(product, first) == "rejected"
+
+
+def test_undo_keeps_what_was_begun(product: Product, open_as: Open) -> None:
+    page = open_looking_ahead(open_as)
+    first, count = shown(page), number(page)
+    press_and_wait(page, "Enter")
+    second = shown(page)
+    page.keyboard.press("3")
+    press_and_wait(page, "u")
+    assert (shown(page), number(page)) == (first, count)
+    assert status_of(product, first) == "pending"
+    press_and_wait(page, "Enter")
+    assert (shown(page), number(page)) == (second, count + 1)
+    assert page.locator("input:checked").first.input_value() == "3"
+
+
+def test_two_who_look_ahead_never_have_the_same(product: Product, open_as: Open) -> None:
+    product.shell("from training.models import ReviewLease; ReviewLease.objects.all().delete()")
+    pages = [open_looking_ahead(open_as, name) for name in ("marie", "paul")]
+    seen = [shown(page) for page in pages]
+    for page in pages:
+        press_and_wait(page, "s")
+    seen += [shown(page) for page in pages]
+    assert len(set(seen)) == 4
+    assert product.shell("from training.models import ReviewLease; print(ReviewLease.objects.count())") == "4"
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -98,7 +98,8 @@ def _similar(reports: "Reports", model: LoadedModel, own_ids: Sequence[str]) -> 
     vectors = vectors_of(model.scorer.features_, count_reports(reports))
     nearest = model.neighbours.nearest(vectors, CANDIDATES)
     ids = {neighbour.anomaly_id for found in nearest for neighbour in found}
-    approved = Anomaly.objects.approved().in_bulk(list(ids), field_name="anomaly_id")
+    # Unordered: SQLite would walk all the approved ones in the order of their list.
+    approved = Anomaly.objects.approved().order_by().in_bulk(list(ids), field_name="anomaly_id")
     return [
         [
             SimilarAnomaly(approved[neighbour.anomaly_id], round(neighbour.similarity, DECIMALS))

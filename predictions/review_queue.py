@@ -4,9 +4,9 @@ A lease is taken by compare-and-set, so of two reviewers who ask at once each ge
 expires by itself when the reviewer leaves.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from django.conf import settings
@@ -37,16 +37,37 @@ class Wanted:
     band: str = ""
 
 
-def next_anomaly(*, user: User, wanted: Wanted, skipped: Collection[int] = ()) -> Anomaly | None:
-    """The anomaly that this reviewer has on the screen, or else the next one, which is theirs from now on."""
-    held = waiting_for(user, wanted).filter(lease__reviewer=user, lease__expires_at__gt=timezone.now())
-    mine = held.exclude(pk__in=skipped).first()
-    if mine is not None and take(anomaly_id=mine.pk, user=user):
-        return mine
-    for key in _candidates(user, wanted, skipped):
+def next_anomaly(
+    *,
+    user: User,
+    wanted: Wanted,
+    skipped: Collection[int] = (),
+    after: Collection[int] = (),
+    shown: int | None = None,
+) -> Anomaly | None:
+    """An anomaly that this reviewer has already, or else the next one, which is theirs from now on.
+
+    Of those that they have none of `after`, which the browser keeps; first the one that was `shown` last.
+    """
+    passed_over = {*skipped, *after}
+    for mine in sorted(_held(user, wanted, passed_over), key=lambda anomaly: anomaly.pk != shown):
+        if take(anomaly_id=mine.pk, user=user):
+            return mine
+    for key in _candidates(user, wanted, passed_over):
         if take(anomaly_id=key, user=user):
             return Anomaly.objects.get(pk=key)
     return None
+
+
+def renew(*, anomaly_ids: Collection[int], user: User) -> None:
+    """What is on this reviewer's screen, and what the browser has fetched ahead, stays theirs."""
+    ReviewLease.objects.filter(anomaly__in=anomaly_ids, reviewer=user).update(expires_at=_end_of_lease())
+
+
+def take_again(*, anomaly_id: int, user: User) -> Anomaly | None:
+    """The anomaly as it is now, on this reviewer's screen; None when they have nothing left to decide."""
+    mine = waiting_for(user, Wanted()).filter(pk=anomaly_id).first()
+    return mine if mine is not None and take(anomaly_id=mine.pk, user=user) else None
 
 
 def release(*, anomaly_id: int, user: User) -> None:
@@ -73,6 +94,13 @@ def suggested_now() -> QuerySet[Prediction]:
     return Prediction.objects.filter(model_version=loaded.version_id) if loaded else Prediction.objects.none()
 
 
+def _held(user: User, wanted: Wanted, passed_over: Collection[int]) -> Iterable[Anomaly]:
+    """By their keys, few as they are: a join would be planned with all that waits."""
+    leases = ReviewLease.objects.valid().filter(reviewer=user).exclude(anomaly__in=passed_over)
+    keys = list(leases.values_list("pk", flat=True))
+    return waiting_for(user, wanted).filter(pk__in=keys) if keys else ()
+
+
 def _candidates(user: User, wanted: Wanted, skipped: Collection[int]) -> Iterator[int]:
     """Their keys, the first first; those without a suggestion last, the newest of them first."""
     held = ReviewLease.objects.valid().exclude(reviewer=user).filter(anomaly=OuterRef("pk"))
@@ -95,11 +123,14 @@ def take(*, anomaly_id: int, user: User) -> bool:
 
     Compare and set: it is theirs already, expired, or nobody's.
     """
-    now = timezone.now()
-    until = now + timedelta(seconds=settings.REVIEW_LEASE)
+    now, until = timezone.now(), _end_of_lease()
     leases = ReviewLease.objects.filter(anomaly=anomaly_id)
     if leases.filter(Q(reviewer=user) | Q(expires_at__lte=now)).update(reviewer=user, expires_at=until):
         return True
     lease = ReviewLease(anomaly_id=anomaly_id, reviewer=user, expires_at=until)
     ReviewLease.objects.bulk_create([lease], ignore_conflicts=True)
     return leases.filter(reviewer=user).exists()
+
+
+def _end_of_lease() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.REVIEW_LEASE)

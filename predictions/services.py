@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from predictions import predictor
@@ -14,7 +15,7 @@ from training.criticality import criticality_of, severity_of
 from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
 from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
-from training.models import Anomaly
+from training.models import Anomaly, ScoreChange
 
 if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
     from training.ml.features import Reports
@@ -93,6 +94,8 @@ def suggest_pending(*, limit: int | None = None) -> int:
 def suggest_in_chunks(*, limit: int | None = None) -> Iterator[int]:
     """`suggest_pending` step by step: how many were stored after each chunk."""
     model, done, last = serving_model(), 0, 0
+    while refresh_priorities():
+        pass
     while chunk := list(unsuggested(model).filter(pk__gt=last)[: _chunk_size(limit, done)]):
         stored = _store(chunk, model)
         done, last = done + stored, chunk[-1].pk
@@ -108,6 +111,25 @@ def suggest_for_queue() -> None:
     if model is not None:
         newest = Anomaly.objects.pending().order_by("-pk").values("pk")[:LOOKED_AT]
         _store(list(unsuggested(model).filter(pk__in=newest)[:CHUNK]), model)
+
+
+def refresh_priorities(*, limit: int = CHUNK) -> int:
+    """Reckon with the scores of pending anomalies that were changed since the suggestion; how many.
+
+    At most `limit`; one query when there are none. Of two who do it at once, one leaves what the other has.
+    """
+    if not ScoreChange.objects.exists():
+        return 0
+    with transaction.atomic():
+        changes = ScoreChange.objects.select_for_update(skip_locked=True).order_by("pk")
+        keys = list(changes.values_list("pk", flat=True)[:limit])
+        predictions = list(Prediction.objects.filter(anomaly__in=keys).select_related("anomaly"))
+        for prediction in predictions:
+            suggested = [getattr(prediction, column) for column in SCORE_COLUMNS]
+            prediction.priority = _priority(prediction.anomaly, suggested, prediction.confidence)
+        Prediction.objects.bulk_update(predictions, ["priority"])
+        ScoreChange.objects.filter(pk__in=keys).delete()
+    return len(keys)
 
 
 def suggest_for_page(anomalies: Iterable[Anomaly]) -> int:
@@ -142,28 +164,27 @@ def _store(anomalies: list[Anomaly], model: LoadedModel) -> int:
 
 
 def _prediction(anomaly: Anomaly, scores: SuggestedScores, model: LoadedModel) -> Prediction:
+    confidence = min(suggestion.confidence for suggestion in scores)
     return Prediction(
         anomaly=anomaly,
         model_version_id=model.version_id,
         distributions={target: s.distribution for target, s in zip(TARGETS, scores, strict=True)},
-        confidence=min(suggestion.confidence for suggestion in scores),
+        confidence=confidence,
         needs_attention=any(suggestion.needs_attention for suggestion in scores),
-        priority=_priority(anomaly, scores),
+        priority=_priority(anomaly, [suggestion.score for suggestion in scores], confidence),
         **{column: s.score for column, s in zip(SCORE_COLUMNS, scores, strict=True)},
     )
 
 
-def _priority(anomaly: Anomaly, scores: SuggestedScores) -> float:
+def _priority(anomaly: Anomaly, suggested: Sequence[int], confidence: float) -> float:
     """criticality × uncertainty × disagreement, all of them of the suggestion.
 
     Uncertainty is the chance that the least certain score is another one; disagreement 1 and a half more for
-    each point between a suggested score and the one that the report came with.
+    each point between a suggested score and the one that the report has.
     """
-    criticality = criticality_of(sum(suggestion.score for suggestion in scores))
-    uncertainty = 1 - min(suggestion.confidence for suggestion in scores)
-    reported = zip(anomaly.scores.values(), scores, strict=True)
-    points = sum(abs(score - suggestion.score) for score, suggestion in reported if score is not None)
-    return criticality * uncertainty * (1 + points / 2)
+    reported = zip(anomaly.scores.values(), suggested, strict=True)
+    points = sum(abs(score - suggestion) for score, suggestion in reported if score is not None)
+    return criticality_of(sum(suggested)) * (1 - confidence) * (1 + points / 2)
 
 
 def _suggested(model: LoadedModel, reports: "Reports") -> Iterator[SuggestedScores]:

@@ -19,6 +19,7 @@ from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, Review
 from training.models.review import REVIEWERS
+from training.policy import current_policy
 
 
 class Outcome(Enum):
@@ -55,7 +56,7 @@ def give_scores(
         if as_seen and row.updated_at != anomaly.updated_at:
             raise NotAllowedNowError(_("The anomaly was changed since you saw it: look again."))
         others = list(row.reviews.open())
-        if not others and not row.needs_two:
+        if not others and not row.needs_two(current_policy().share_for_two):
             _approve(row, scores, user, reason)
             return Outcome.APPROVED
         if any(other.reviewer_id == user.pk for other in others):
@@ -99,35 +100,31 @@ def undo(*, anomaly: Anomaly, change: Any, user: User, reason: str = "") -> Anom
     with transaction.atomic():
         fresh = review.undo(anomaly=anomaly, change=change, user=user, reason=reason)
         if fresh.status == Anomaly.Status.PENDING:
-            _unsettle(fresh, user)
+            _unsettle(fresh, user, change)
+            anomaly.reviews.filter(set_aside_at=change.reviewed_at).update(set_aside_at=None)
     return fresh
 
 
-def _unsettle(anomaly: Anomaly, user: User) -> None:
-    newest = anomaly.reviews.exclude(settled_at=None).order_by("-settled_at").first()
-    if newest is not None:
-        pair = anomaly.reviews.filter(settled_at=newest.settled_at)
-        pair.filter(reviewer=user).delete()
-        pair.exclude(reviewer=user).update(settled_at=None)
+def _unsettle(anomaly: Anomaly, user: User, change: Any) -> None:
+    """What the change settled is open again; not what an earlier one settled."""
+    before = anomaly.history.filter(history_id__lt=change.history_id).latest("history_id")
+    pair = anomaly.reviews.filter(settled_at__gt=before.history_date, settled_at__lte=change.history_date)
+    pair.filter(reviewer=user).delete()
+    pair.update(settled_at=None)
 
 
 def agreement() -> dict[str, Agreement]:
-    """By score column, over all anomalies that two reviewers scored."""
-    pairs: dict[tuple[int, object], list[Review]] = {}
-    for given in Review.objects.order_by("anomaly_id", "id"):
-        pairs.setdefault((given.anomaly_id, given.settled_at), []).append(given)
-    both = [(given[0], given[1]) for given in pairs.values() if len(given) >= REVIEWERS]
-    return {
-        column: _agreement([(one.scores[column], other.scores[column]) for one, other in both])
-        for column in SCORE_COLUMNS
-    }
+    """By score column, over all anomalies that two reviewers scored: counted by the database."""
+    return {column: _agreement(Review.objects.pairs(column)) for column in SCORE_COLUMNS}
 
 
-def _agreement(pairs: list[tuple[float, float]]) -> Agreement:
+def _agreement(pairs: Mapping[tuple[float, float], int]) -> Agreement:
     from training.ml.metrics import weighted_kappa  # noqa: PLC0415  # scikit-learn, for who asks
 
     return Agreement(
-        pairs=len(pairs), equal=sum(a == b for a, b in pairs), kappa=weighted_kappa(pairs) if pairs else None
+        pairs=sum(pairs.values()),
+        equal=sum(count for (first, second), count in pairs.items() if first == second),
+        kappa=weighted_kappa(list(pairs), counts=list(pairs.values())) if pairs else None,
     )
 
 

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from training.ml.records import COLUMNS
-from training.models import Anomaly
+from training.models import Anomaly, Review, ScoreChange
 
 CHUNK = 1_000  # reports stored at a time: bounds memory and the length of a statement
 CONTENT = COLUMNS[1:]  # what may change in a known report
@@ -139,6 +139,12 @@ def _store_chunk(
             setattr(anomaly, name, value)
         _stamp(anomaly, status, user, now)
     _upsert(created, updated, user, reason)
+    if updated:
+        rows = Anomaly.objects.filter(pk__in=[anomaly.pk for anomaly in updated])
+        if status == Anomaly.Status.PENDING:
+            ScoreChange.objects.note(rows)
+        else:
+            Review.objects.set_aside(rows)
     return RecordCounts(
         created=len(created), updated=len(updated), unchanged=len(reports) - len(created) - len(updated)
     )

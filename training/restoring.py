@@ -22,7 +22,7 @@ from training.errors import BackupError, SessionActiveError, UnservableVersionEr
 from training.ml.errors import TamperedArtifactError
 from training.ml.manifest import Manifest
 from training.ml.records import COLUMNS, SCORE_COLUMNS
-from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingSession
+from training.models import Activation, Anomaly, Backup, ModelVersion, ScoreChange, TrainingSession
 
 logger = logging.getLogger(__name__)
 
@@ -344,6 +344,7 @@ def _reopen(keys: "npt.NDArray[np.int64]", *, user: User | None, reason: str) ->
             status=Anomaly.Status.PENDING, reviewed_by=None, reviewed_at=None, updated_at=timezone.now()
         )
         rows.note_history("~", user=user, reason=reason)
+        ScoreChange.objects.note(rows)
     return len(keys)
 
 

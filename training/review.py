@@ -11,7 +11,8 @@ from simple_history.utils import bulk_update_with_history
 
 from training.errors import ChangedSinceError, NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
-from training.models import Anomaly
+from training.models import Anomaly, Review, ScoreChange
+from training.policy import current_policy
 
 MAX_REASON = 1_000  # characters that a reviewer may give as the reason
 REVIEWED = ("status", *SCORE_COLUMNS)  # what a review decides
@@ -31,8 +32,10 @@ def approve(
     What two people review is left alone, unless it `is_settled`: see `double_review`.
     """
 
+    for_two = 0 if is_settled else current_policy().share_for_two
+
     def change(anomaly: Anomaly) -> bool:
-        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two and not is_settled:
+        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two(for_two):
             return False
         changed = _set_scores(anomaly, scores or {})
         if not anomaly.is_scored or (anomaly.status == Anomaly.Status.APPROVED and not changed):
@@ -139,4 +142,15 @@ def _change_all(
         bulk_update_with_history(
             changed, Anomaly, CHANGED, batch_size=500, default_user=user, default_change_reason=reason
         )
+        _tell_others(changed)
     return len(changed)
+
+
+def _tell_others(changed: list[Anomaly]) -> None:
+    """What left the queue needs no second reviewer; what waits in it may have other scores than before."""
+    rows = Anomaly.objects.filter(pk__in=[row.pk for row in changed])
+    statuses = {row.status for row in changed}
+    if statuses - {Anomaly.Status.PENDING}:
+        Review.objects.set_aside(rows)
+    if Anomaly.Status.PENDING in statuses:
+        ScoreChange.objects.note(rows)

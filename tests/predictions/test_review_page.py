@@ -19,7 +19,8 @@ pytestmark = pytest.mark.django_db
 PAGE = reverse("admin:review")
 SCORES = dict(zip(SCORE_COLUMNS, ("2", "1", "5"), strict=True))
 
-STEP = 35  # queries
+STEP = 38  # queries
+LOOK_AHEAD = 23
 
 
 @pytest.fixture
@@ -27,11 +28,11 @@ def client() -> Client:
     return staff("training.review_anomaly", "training.view_anomaly")
 
 
-def decide(client: Client, anomaly: Anomaly, decision: str, **data: Any) -> str:
-    """What the next card says; by the script's request."""
+def decide(client: Client, anomaly: Anomaly, decision: str, after: str = "?after=", **data: Any) -> str:
+    """What the next card says; by the script's request, which has the anomalies in `after` already."""
     seen = Anomaly.objects.get(pk=anomaly.pk).updated_at.isoformat()
     sent = {"anomaly": anomaly.pk, "seen": seen, "decision": decision, **data}
-    response = client.post(PAGE, sent, headers={"HX-Request": "true"})
+    response = client.post(f"{PAGE}{after}", sent)
     assert response.status_code == 200
     return response.content.decode()
 
@@ -161,7 +162,7 @@ def test_what_changed_since_it_was_seen_is_shown_again(client: Client, no_model:
 @pytest.mark.parametrize("gone", ["999999", "", "x", "-1", str(2**63)])
 def test_an_anomaly_that_is_not_there_is_said(client: Client, no_model: None, gone: str) -> None:
     data = {"anomaly": gone, "decision": "approve", **SCORES}
-    html = client.post(PAGE, data, headers={"HX-Request": "true"}).content.decode()
+    html = client.post(f"{PAGE}?after=", data).content.decode()
     assert 'class="rv-error"' in html
 
 
@@ -219,6 +220,129 @@ def test_the_order_and_the_filters_are_kept(client: Client, no_model: None) -> N
     assert f'action="{PAGE}?section=34MC&amp;order=newest' in html
 
 
+def ahead_of(client: Client, *anomalies: Anomaly) -> str:
+    query = "&".join(f"after={anomaly.pk}" for anomaly in anomalies)
+    response = client.get(f"{PAGE}?{query}")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def key_of(html: str) -> int:
+    found = re.search(r'name="anomaly" value="(\d+)"', html)
+    assert found is not None
+    return int(found[1])
+
+
+def place_of(html: str) -> str:
+    found = re.search(r'data-place="(\w+)"', html)
+    assert found is not None
+    return found[1]
+
+
+def test_looking_ahead_is_for_reviewers() -> None:
+    assert staff("training.view_anomaly").get(f"{PAGE}?after=1").status_code == 403
+    assert Client().get(f"{PAGE}?after=1").status_code == 302
+
+
+def test_the_following_card_is_fetched_ahead_and_kept(client: Client, no_model: None) -> None:
+    third, second, first = AnomalyFactory.create_batch(3)
+    assert key_of(client.get(PAGE).content.decode()) == first.pk
+    html = ahead_of(client, first)
+    assert key_of(html) == second.pk
+    assert place_of(html) == "next"
+    assert "<title>" not in html
+    assert f'action="{PAGE}"' in html
+    assert set(ReviewLease.objects.valid().values_list("anomaly", "reviewer")) == {
+        (first.pk, user_of(client).pk),
+        (second.pk, user_of(client).pk),
+    }
+    assert key_of(client.get(PAGE).content.decode()) == first.pk
+    html = decide(client, first, "approve", f"?after={second.pk}", **SCORES)
+    assert (key_of(html), place_of(html)) == (third.pk, "next")
+    assert f"{first} is approved." in html
+    assert key_of(client.get(PAGE).content.decode()) == second.pk
+
+
+def test_looking_ahead_leaves_what_is_to_be_said(client: Client, no_model: None) -> None:
+    second, first = AnomalyFactory.create_batch(2)
+    seen = first.updated_at.isoformat()
+    client.post(PAGE, {"anomaly": first.pk, "seen": seen, "decision": "approve", **SCORES})
+    assert "is approved" not in ahead_of(client, second)
+    assert f"{first} is approved." in client.get(PAGE).content.decode()
+
+
+def test_behind_the_last_one_nothing_waits(client: Client, no_model: None) -> None:
+    anomaly = AnomalyFactory.create()
+    client.get(PAGE)
+    assert "Nothing waits for you." in ahead_of(client, anomaly)
+    assert (
+        "Nothing waits for you." in client.get(f"{PAGE}?after={anomaly.pk}&after=x&after=-1").content.decode()
+    )
+
+
+def test_a_refused_decision_comes_again_with_its_name(client: Client, no_model: None) -> None:
+    third, second, first = AnomalyFactory.create_batch(3)
+    client.get(PAGE)
+    ahead_of(client, first)
+    data = SCORES | {"seen": first.updated_at.isoformat()}
+    review.correct(anomaly=first, scores={"fiability_score": 4}, user=user_of(superuser()))
+    html = decide(client, first, "approve", f"?after={second.pk}", **data)
+    assert (key_of(html), place_of(html)) == (first.pk, "again")
+    said = f"{first}: The anomaly was changed since you saw it: look again. It comes again after this one."
+    assert said in text_of(html)
+    html = decide(client, first, "approve", f"?after={second.pk}", **SCORES)
+    assert (key_of(html), place_of(html)) == (third.pk, "next")
+
+
+def test_a_decision_without_a_score_comes_again(client: Client, no_model: None) -> None:
+    second, first = AnomalyFactory.create_batch(2)
+    html = decide(client, first, "approve", f"?after={second.pk}", fiability_score="2")
+    assert (key_of(html), place_of(html)) == (first.pk, "again")
+    assert f"{first}: An approved anomaly needs all three scores. It comes again" in text_of(html)
+
+
+def test_what_a_colleague_settled_is_named_and_does_not_come_again(client: Client, no_model: None) -> None:
+    third, second, first = AnomalyFactory.create_batch(3)
+    review.approve(anomalies=[first], scores=dict.fromkeys(SCORE_COLUMNS, 3.0), user=None)
+    html = decide(client, first, "approve", f"?after={second.pk}", **SCORES)
+    assert (key_of(html), place_of(html)) == (third.pk, "next")
+    assert f"{first}: The anomaly is approved already." in text_of(html)
+    assert reverse("admin:training_anomaly_change", args=[first.pk]) in html
+
+
+def test_what_is_undone_comes_at_once(client: Client, no_model: None) -> None:
+    third, second, first = AnomalyFactory.create_batch(3)
+    decide(client, first, "approve", f"?after={second.pk}", **SCORES)
+    html = decide(client, second, "undo", f"?after={second.pk}&after={third.pk}")
+    assert (key_of(html), place_of(html)) == (first.pk, "now")
+    assert key_of(client.get(PAGE).content.decode()) == first.pk
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_looking_ahead_costs_the_same_for_two_and_for_six(
+    client: Client, version: ModelVersion, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    AnomalyFactory.create_batch(count, description="fuite vapeur n98")
+    client.get(PAGE)
+    shown = ReviewLease.objects.get().anomaly
+    with django_assert_num_queries(LOOK_AHEAD):
+        client.get(f"{PAGE}?after={shown.pk}")
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_a_step_behind_the_next_card_costs_as_much(
+    client: Client, version: ModelVersion, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    AnomalyFactory.create_batch(count + 1, description="fuite vapeur n98")
+    client.get(PAGE)
+    shown = ReviewLease.objects.get().anomaly
+    ahead = key_of(ahead_of(client, shown))
+    seen = shown.updated_at.isoformat()
+    data = {"anomaly": shown.pk, "seen": seen, "decision": "approve", **SCORES}
+    with django_assert_num_queries(STEP + 1):  # the lease of what is on the screen
+        client.post(f"{PAGE}?after={ahead}", data)
+
+
 @pytest.mark.parametrize("count", [2, 6])
 def test_a_step_costs_the_same_for_two_and_for_six(
     client: Client, version: ModelVersion, count: int, django_assert_num_queries: DjangoAssertNumQueries
@@ -230,4 +354,4 @@ def test_a_step_costs_the_same_for_two_and_for_six(
     seen = shown.updated_at.isoformat()
     data = {"anomaly": shown.pk, "seen": seen, "decision": "approve", **SCORES}
     with django_assert_num_queries(STEP):
-        client.post(PAGE, data, headers={"HX-Request": "true"})
+        client.post(f"{PAGE}?after=", data)

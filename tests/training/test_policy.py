@@ -39,6 +39,12 @@ class TestPolicy:
         newest = TrainingPolicy.history.latest()
         assert (newest.history_user, newest.history_type, newest.minimum_new) == (user, "~", 3)
 
+    def test_nobody_for_two_is_a_choice_too(self, settings: Settings) -> None:
+        settings.DOUBLE_REVIEW_PERCENT = 20
+        assert current_policy().share_for_two == 20
+        change_policy(user=None, changes={"double_review_percent": 0})
+        assert current_policy().share_for_two == 0
+
     def test_what_stays_as_it_is_leaves_no_history(self) -> None:
         change_policy(user=None, changes={"minimum_new": 3})
         before = TrainingPolicy.history.count()
@@ -51,6 +57,7 @@ class TestPolicy:
             {"pk": 2},
             {"pk": 1, "minimum_new": 0},
             {"pk": 1, "keep_backups": 0},
+            {"pk": 1, "double_review_percent": 101},
             {"pk": 1, "activation": "sometimes"},
             {"pk": 1, "frozen_at": MOMENT},
             {"pk": 1, "frozen_until": MOMENT},

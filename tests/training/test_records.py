@@ -95,7 +95,7 @@ def test_the_number_of_queries_does_not_grow_with_the_batch(count: int) -> None:
     with CaptureQueriesContext(connection) as queries:
         store(report(0, fiability_score=5.0), *(report(n) for n in range(1, count)))
     inserts = 2 if count == 1 else 3  # the rows, and the history of the new and of the known
-    assert len(queries) == 3 + inserts  # SAVEPOINT, SELECT, …, RELEASE
+    assert len(queries) == 4 + inserts  # SAVEPOINT, SELECT, …, reviews set aside, RELEASE
 
 
 def test_reports_survive_the_way_through_a_frame() -> None:

@@ -78,7 +78,9 @@ def test_the_number_of_queries_does_not_grow(user: User, count: int) -> None:
     AnomalyFactory.create_batch(count, **SCORES)
     with CaptureQueriesContext(connection) as queries:
         assert review.approve(anomalies=Anomaly.objects.all(), user=user) == count
-    assert len(queries) == 6  # SAVEPOINT, SELECT, UPDATE within its savepoint, history, RELEASE
+    assert (
+        len(queries) == 8
+    )  # policy, SAVEPOINT, SELECT, UPDATE within its savepoint, history, reviews, RELEASE
 
 
 # --- Undo --------------------------------------------------------------------------------------

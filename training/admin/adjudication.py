@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from training import double_review, review
 from training.admin import labels
 from training.admin.base import person, refusals_as_messages
+from training.admin.double_review_share import FIELD as SHARE
+from training.admin.double_review_share import set_share, share_context
 from training.admin.figures import TARGET_WORDS
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly, Review, disputed
@@ -20,12 +22,12 @@ SCORES = range(1, 6)
 
 
 def adjudication_page(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
-    """GET shows the oldest disputed anomaly; POST settles it."""
+    """GET shows the oldest disputed anomaly; POST settles it, or sets the share that two people score."""
     if not request.user.has_perm("training.adjudicate_anomaly"):
         raise PermissionDenied
     if request.method == "POST":
         with refusals_as_messages(request):
-            _settle(request)
+            set_share(request) if SHARE in request.POST else _settle(request)
         return HttpResponseRedirect(request.path)
     anomaly = disputed().first()
     context = {
@@ -36,6 +38,7 @@ def adjudication_page(request: HttpRequest, *, site: AdminSite) -> HttpResponse:
         "reviewers": [given.reviewer for given in anomaly.reviews.open()] if anomaly else [],
         "left": disputed().count(),
         "agreement": _agreement(),
+        **share_context(request),
     }
     return TemplateResponse(request, "admin/review/adjudication.html", context)
 

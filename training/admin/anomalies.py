@@ -35,6 +35,7 @@ from training.admin.imports import may_import
 from training.double_review import Outcome, give_scores
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
+from training.policy import current_policy
 
 APPROVE, REJECT, REOPEN = "_approve", "_reject", "_reopen"  # the buttons of the form
 _APPROVE = (APPROVE, gettext_lazy("Approve"), "check")
@@ -283,7 +284,7 @@ OUTCOMES = {
 
 def _approve(anomaly: Anomaly, scores: dict[str, float], user: User, reason: str) -> str:
     outcome = Outcome.APPROVED
-    if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two:
+    if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two(current_policy().share_for_two):
         stated = {name: score for name, score in anomaly.scores.items() if score is not None}
         given = {**stated, **scores}
         outcome = give_scores(anomaly=anomaly, scores=given, user=user, reason=reason, as_seen=False)

@@ -22,6 +22,7 @@ from training.admin.base import (
 )
 from training.admin.long_lists import LongListAdmin
 from training.models import Anomaly
+from training.policy import current_policy
 
 Rows = QuerySet[Anomaly]
 Kind = tuple[str, bool, bool]  # status, whether it has all three scores, whether two people review it
@@ -98,8 +99,9 @@ class BulkReviewAdmin(LongListAdmin):
             rows = queryset.order_by("-pk").values_list("pk", "anomaly_id", "status", "criticality")
             found = list(rows)
             form = BulkForm(request, newest=found[0][0] if found else 0)
+            for_two = current_policy().share_for_two
             kinds = Counter(
-                (status, total is not None, Anomaly(anomaly_id=name).needs_two)
+                (status, total is not None, Anomaly(anomaly_id=name).needs_two(for_two))
                 for _pk, name, status, total in found
             )
             return confirmation_page(request, self, ask(kinds, form), back)

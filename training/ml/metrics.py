@@ -101,16 +101,23 @@ def _figures(suggestion: Suggestion, actual: Floats, classes: NDArray[np.int64])
     }
 
 
-def weighted_kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Cohen's kappa with quadratic weights, of two people's scores rounded half up; None where undefined."""
+def weighted_kappa(
+    pairs: Sequence[tuple[float, float]], *, counts: Sequence[int] | None = None
+) -> float | None:
+    """Cohen's kappa with quadratic weights, of two people's scores rounded half up; None where undefined.
+
+    `counts`: how often each pair was given; once each without them.
+    """
     first, second = whole_scores(np.array(pairs, dtype=np.float64)).T
-    return _kappa(first, second)
+    return _kappa(first, second, counts)
 
 
-def _kappa(score: NDArray[np.int64], classes: NDArray[np.int64]) -> float | None:
+def _kappa(
+    score: NDArray[np.int64], classes: NDArray[np.int64], counts: Sequence[int] | None = None
+) -> float | None:
     if len({*score.tolist(), *classes.tolist()}) == 1:
         return None  # neither ever varies: no disagreement could be expected by chance
-    return float(cohen_kappa_score(classes, score, labels=SCORES, weights="quadratic"))
+    return float(cohen_kappa_score(classes, score, labels=SCORES, weights="quadratic", sample_weight=counts))
 
 
 def _found(name: str, found: NDArray[np.bool_], classes: NDArray[np.int64]) -> Mapping[str, float | None]:

@@ -8,6 +8,7 @@ from training.models.notices import Delivery, Event, MailSubscription, Webhook
 from training.models.policy import TrainingPolicy
 from training.models.quality import LabelFinding, QualityReport
 from training.models.review import Review, ReviewLease, disputed
+from training.models.score_change import ScoreChange
 from training.models.session import TrainingSession
 from training.models.session_log import SessionLogEntry
 from training.models.version import Activation, ModelVersion
@@ -26,6 +27,7 @@ __all__ = [
     "QualityReport",
     "Review",
     "ReviewLease",
+    "ScoreChange",
     "SessionLogEntry",
     "TrainingPolicy",
     "TrainingSession",

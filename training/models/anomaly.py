@@ -240,7 +240,6 @@ class Anomaly(models.Model):
     def is_scored(self) -> bool:
         return None not in self.scores.values()
 
-    @property
-    def needs_two(self) -> bool:
-        """Whether it belongs to the share that two people review: by its id, so for ever the same ones."""
-        return zlib.crc32(self.anomaly_id.encode()) % 100 < int(settings.DOUBLE_REVIEW_PERCENT)
+    def needs_two(self, percent: int) -> bool:
+        """Whether it belongs to this share, which two people review: by its id, so for ever the same ones."""
+        return zlib.crc32(self.anomaly_id.encode()) % 100 < percent

@@ -1,7 +1,7 @@
 """What happens by itself: when training starts, what may serve after it, what is kept. One row."""
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -32,6 +32,9 @@ class TrainingPolicy(models.Model):
     keep_versions = models.PositiveIntegerField(
         _("model versions kept"), null=True, blank=True, validators=[MinValueValidator(1)]
     )
+    double_review_percent = models.PositiveSmallIntegerField(
+        _("anomalies that two people score (%)"), null=True, blank=True, validators=[MaxValueValidator(100)]
+    )
 
     # Frozen from then on, until a moment or until somebody lifts it.
     frozen_at = models.DateTimeField(_("frozen at"), null=True, blank=True)
@@ -60,6 +63,11 @@ class TrainingPolicy(models.Model):
                 condition=Q(frozen_at=None, frozen_until=None)
                 | Q(frozen_at__isnull=False) & ~Q(freeze_reason=""),
                 name="training_freeze_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(double_review_percent=None)
+                | Q(double_review_percent__gte=0, double_review_percent__lte=100),
+                name="training_policy_double_review_percent",
             ),
             *(
                 models.CheckConstraint(
@@ -96,3 +104,9 @@ class TrainingPolicy(models.Model):
     @property
     def versions_kept(self) -> int:
         return self.keep_versions or settings.KEEP_MODEL_VERSIONS
+
+    @property
+    def share_for_two(self) -> int:
+        """In per cent of the anomalies."""
+        chosen = self.double_review_percent
+        return int(settings.DOUBLE_REVIEW_PERCENT) if chosen is None else chosen

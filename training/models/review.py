@@ -4,7 +4,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,7 +18,30 @@ REVIEWERS = 2  # of an anomaly under double review
 class ReviewQuerySet(models.QuerySet["Review"]):
     def open(self) -> "ReviewQuerySet":
         """Those whose anomaly is not settled yet."""
-        return self.filter(settled_at=None)
+        return self.filter(settled_at=None, set_aside_at=None)
+
+    def set_aside(self, anomalies: "models.QuerySet[Anomaly, Any]") -> int:
+        """Close the open reviews of those of these anomalies that are not pending any more; how many.
+
+        For whatever takes an anomaly out of the queue but the two reviewers and adjudication, which settle
+        theirs first. Such reviews are no pair, and open again only when what set them aside is undone: they
+        bear the moment of that decision.
+        """
+        left = anomalies.exclude(status=Anomaly.Status.PENDING)
+        decided = Anomaly.objects.filter(pk=OuterRef("anomaly")).order_by().values("reviewed_at")
+        rows = self.open().filter(anomaly__in=left.order_by().values("pk"))
+        return rows.update(set_aside_at=Coalesce(Subquery(decided), Now()))
+
+    def pairs(self, column: str) -> dict[tuple[float, float], int]:
+        """How often which score was given first and which second, of the same anomaly; one query."""
+        other = "anomaly__reviews"
+        together = Q(**{f"{other}__settled_at": F("settled_at")}) | Q(
+            **{f"{other}__settled_at": None}, settled_at=None
+        )
+        earlier = Q(**{f"{other}__id__lt": F("id"), f"{other}__set_aside_at": None})
+        second = self.filter(together, earlier, set_aside_at=None).order_by()
+        counted = second.values_list(f"{other}__{column}", column).annotate(Count("pk"))
+        return {(before, after): count for before, after, count in counted}
 
 
 class Review(models.Model):
@@ -38,6 +62,8 @@ class Review(models.Model):
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     # When the anomaly was approved with the scores of both, or by adjudication.
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+    # When the anomaly left the queue otherwise: rejected, or with scores from elsewhere.
+    set_aside_at = models.DateTimeField(_("set aside at"), null=True, blank=True)
 
     objects = ReviewQuerySet.as_manager()
 
@@ -48,7 +74,7 @@ class Review(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["anomaly", "reviewer"],
-                condition=Q(settled_at=None),
+                condition=Q(settled_at=None, set_aside_at=None),
                 name="one_open_review_per_reviewer",
             ),
             *(

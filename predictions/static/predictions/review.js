@@ -71,9 +71,10 @@
 
   function onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (card().ariaBusy === "true") return event.preventDefault(); // it is decided, its answer is awaited
     const at = event.target;
     if (at.matches("[name=reason]")) {
-      if (event.key === "Enter") { event.preventDefault(); press("r"); }
+      if (event.key === "Enter") { event.preventDefault(); if (!event.repeat) press("r"); }
       if (event.key === "Escape") { at.value = ""; focusRow(0); }
       return;
     }
@@ -87,12 +88,16 @@
       focusRow(index + 1);
     } else if (MOVES[key]) {
       event.preventDefault();
-      MOVES[key]();
+      if (!event.repeat || key.startsWith("Arrow")) MOVES[key](); // a key held down decides once
     }
   }
 
+  /** The report first: on a phone the keys lie below it. */
   function start() {
-    focusRow(0);
+    const row = rows()[0];
+    if (row) (chosen(row) || row.querySelector("input")).focus({ preventScroll: true });
+    const desk = document.getElementById("rv-desk");
+    if (desk.getBoundingClientRect().top < 0) desk.scrollIntoView();
     refresh();
   }
 
@@ -100,8 +105,7 @@
   document.addEventListener("change", (event) => event.target.closest(".rv-row") && refresh());
   document.addEventListener("focusin", (event) => event.target.closest(".rv-row") && refresh());
   document.addEventListener("click", (event) => event.target.closest('[data-key="?"]') && MOVES["?"]());
-  document.addEventListener("htmx:afterSettle", start);
-  document.addEventListener("htmx:responseError", () => window.location.reload());
+  document.addEventListener("review:shown", start);
   document.addEventListener("DOMContentLoaded", start);
   if (document.readyState !== "loading") start();
 })();

@@ -19,6 +19,7 @@ from training.double_review import give_scores
 from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
 from training.models import Anomaly
+from training.policy import current_policy
 
 
 class AnomalySerializer(serializers.ModelSerializer[Anomaly]):
@@ -146,7 +147,7 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         missing = [name for name, score in (anomaly.scores | scores).items() if score is None]
         if missing:
             raise serializers.ValidationError({"scores": {name: ["not given yet"] for name in missing}})
-        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two:
+        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two(current_policy().share_for_two):
             given = anomaly.scores | scores
             give_scores(anomaly=anomaly, scores=given, user=self.caller, reason=reason, as_seen=False)
             fresh = self.get_object()
