@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0013_set_reviews_aside'),
+        ('training', '0014_set_reviews_aside'),
     ]
 
     operations = [

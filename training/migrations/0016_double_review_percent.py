@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0014_score_changes'),
+        ('training', '0015_score_changes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

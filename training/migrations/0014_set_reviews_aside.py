@@ -14,7 +14,7 @@ def set_aside(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0012_anomaly_status_detected'),
+        ('training', '0013_list_layouts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
