@@ -13,7 +13,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_networks, env_secret, env_str
+from anomalyproject.env import (
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_networks,
+    env_secret,
+    env_storage,
+    env_str,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -132,8 +141,15 @@ MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never serve
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
+# Seconds that the object storage has for an answer, three times at most.
+ARTIFACT_STORAGE_TIMEOUT = env_int("ARTIFACT_STORAGE_TIMEOUT", default=10, minimum=1)
+ARTIFACT_CACHE_LIMIT = (
+    env_int("ARTIFACT_CACHE_MIB", default=4096, minimum=1) * 1024 * 1024
+)  # bytes, the copies of one kind that a node keeps of what is in object storage
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Model versions, backups and the files of imports.
+    "artifacts": env_storage("ARTIFACT_STORAGE", timeout=ARTIFACT_STORAGE_TIMEOUT),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
