@@ -95,6 +95,29 @@ def env_storage(name: str, *, timeout: int) -> dict[str, Any]:
     }
 
 
+def env_cache(name: str, *, prefix: str) -> dict[str, Any]:
+    """The CACHES entry for the Redis at that address, or for each process alone when it is not set."""
+    address = env_str(name)
+    if not address:
+        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    if urlsplit(address).scheme not in {"redis", "rediss", "unix"}:
+        raise ImproperlyConfigured(f"{name} must be redis://host:port/database, rediss://… or unix://…")
+    from redis.backoff import NoBackoff  # noqa: PLC0415  # takes a moment to load: for who uses it
+    from redis.retry import Retry  # noqa: PLC0415  # as above
+
+    return {
+        "BACKEND": "anomalyproject.shared_cache.SharedCache",
+        "LOCATION": address,
+        "KEY_PREFIX": prefix,
+        "OPTIONS": {
+            "serializer": "anomalyproject.shared_cache.SignedSerializer",
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+            "retry": Retry(NoBackoff(), 1),  # a connection that Redis closed meanwhile is no failure
+        },
+    }
+
+
 def _env_url(name: str) -> str | None:
     value = env_str(name)
     if value and not (urlsplit(value).scheme in {"http", "https"} and urlsplit(value).hostname):

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from anomalyproject.env import (
     env_bool,
+    env_cache,
     env_choice,
     env_int,
     env_list,
@@ -39,6 +40,10 @@ CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 
 _development_secrets = BASE_DIR / ".secrets" if DEBUG else None
 SECRET_KEY = env_secret("SECRET_KEY", development_directory=_development_secrets)
+# Those that no other machine has.
+GENERATED_SECRETS = [
+    name for name in ("SECRET_KEY", "ARTIFACT_SIGNING_KEYS") if DEBUG and not env_str(name).strip(", ")
+]
 
 
 def _is_loopback(host: str) -> bool:
@@ -135,6 +140,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     # It would compile the counts of long lists, which takes longer than counting.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
+# Throttles, and what the start page remembers for a minute: of all nodes, or of each process alone.
+# Sessions and failed logins are in the database anyhow.
+CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", "anomalies"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never served over HTTP
@@ -288,7 +296,7 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
-    # Per process, since the cache is: a brake on runaways, not a quota.
+    # Per process, or of all together with REDIS_URL: a brake on runaways, not a quota.
     "DEFAULT_THROTTLE_RATES": {
         "anon": env_str("THROTTLE_ANON", "1000/second"),
         "user": env_str("THROTTLE_USER", "1000/second"),
