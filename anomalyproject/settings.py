@@ -150,7 +150,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 # Seconds that the object storage has for an answer, three times at most.
-ARTIFACT_STORAGE_TIMEOUT = env_int("ARTIFACT_STORAGE_TIMEOUT", default=10, minimum=1)
+ARTIFACT_STORAGE_TIMEOUT = env_int("ARTIFACT_STORAGE_TIMEOUT", default=5, minimum=1)
 ARTIFACT_CACHE_LIMIT = (
     env_int("ARTIFACT_CACHE_MIB", default=4096, minimum=1) * 1024 * 1024
 )  # bytes, the copies of one kind that a node keeps of what is in object storage

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
+from weakref import WeakKeyDictionary
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,6 +23,9 @@ TRIES = 3  # at one download; a call has its own tries, see env.env_storage
 OWNER = "owner"  # the metadata that tells who put an object: a put whose answer was lost is known again
 AT_ONCE = 1_000  # keys that one call deletes
 GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED}
+
+_clients: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # clients, unlike resources, serve all threads
+_making = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +131,11 @@ class Bucket:
 
     @property
     def _client(self) -> Any:
-        """One for each thread, by django-storages."""
-        return self._storage.connection.meta.client
+        """One for the process: django-storages makes one for each thread, which takes a tenth of a second."""
+        with _making:
+            if self._storage not in _clients:
+                _clients[self._storage] = self._storage.connection.meta.client
+            return _clients[self._storage]
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._storage.bucket_name, "Key": self.prefix + key}

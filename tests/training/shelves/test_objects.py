@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from predictions import predictor
@@ -16,9 +18,10 @@ from tests.storing import TestBucket, forget_copies
 from tests.trained import approved_records, identical, predictions, trained_version
 from tests.training.shelves.flaky import FlakyWay
 from tests.training.test_artifacts import FILES, publish, stored_version
-from training import artifacts, backups, restoring, versions
+from training import artifacts, backups, restoring, runner, sessions, versions
 from training.errors import BackupError, StorageError, UnservableVersionError
-from training.models import Activation, Backup, ModelVersion
+from training.ml.records import TARGETS
+from training.models import Activation, Backup, ModelVersion, TrainingSession
 from training.shelves import copies, shelf_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bucket")]
@@ -267,6 +270,71 @@ def test_without_the_storage_an_altered_copy_does_not_serve(way: FlakyWay, media
         copy.write_bytes(b"x")
 
     assert predictor.current().loaded is None
+
+
+def test_a_training_without_the_storage_fails_with_its_reason_and_the_champion_serves(
+    way: FlakyWay, bucket: TestBucket
+) -> None:
+    approved_records()
+    champion = trained_version("version_1", is_active=True)
+    before = bucket.listing()
+    session = sessions.start_session(trigger=TrainingSession.Trigger.COMMAND, enqueue=False)
+    attempt = sessions.claim(session.pk)
+    assert attempt == 1
+    way.cut_after = 0
+
+    runner.run_attempt(session.pk, attempt)
+
+    session.refresh_from_db()
+    assert session.status == TrainingSession.Status.FAILED
+    assert session.reason.startswith("The backup could not be written: The object storage does not answer: ")
+    assert ModelVersion.objects.active() == champion
+    assert (bucket.listing(), Backup.objects.count(), ModelVersion.objects.count()) == (before, 0, 1)
+
+
+def test_a_version_that_cannot_be_stored_fails_the_training(
+    way: FlakyWay, bucket: TestBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backup got through; then the connection broke."""
+    approved_records()
+    session = sessions.start_session(trigger=TrainingSession.Trigger.COMMAND, enqueue=False)
+    attempt = sessions.claim(session.pk)
+    assert attempt == 1
+    write = runner.bundle.write_bundle
+
+    def break_after(*args: Any, **values: Any) -> Any:
+        facts = write(*args, **values)
+        way.cut_after = 5_000
+        return facts
+
+    monkeypatch.setattr("training.runner.bundle.write_bundle", break_after)
+    runner.run_attempt(session.pk, attempt)
+    way.cut_after = None
+
+    session.refresh_from_db()
+    assert session.status == TrainingSession.Status.FAILED
+    assert session.reason.startswith("The object storage does not answer: ")
+    assert not ModelVersion.objects.exists()
+    backups.verify_backup(backup=Backup.objects.get())
+    artifacts.sweep(grace=timedelta(seconds=-5))
+    assert {key.split("/")[0] for key in bucket.listing()} == {"model_backups"}
+
+
+def test_the_metrics_say_that_the_storage_does_not_answer(way: FlakyWay, client: Client) -> None:
+    approved_records()
+    version = trained_version("version_1", is_active=True)
+    files = client.get("/models/metrics").json()["model_files"]
+    assert {name: facts["exists"] for name, facts in files.items()} == dict.fromkeys(TARGETS, True)
+    assert predictor.last_known().loaded is not None
+    way.cut_after = 0
+
+    answer = client.get("/models/metrics")
+
+    assert answer.status_code == 503
+    assert answer.json()["message"].startswith("The object storage does not answer: ")
+    body = {"description": "fuite", "equipment_id": "p-1"}
+    scored = client.post("/predict", body, content_type="application/json")
+    assert (scored.status_code, scored.json()["model_version"]) == (200, version.pk)
 
 
 # --- Keeping house -----------------------------------------------------------------------------
