@@ -58,9 +58,15 @@ class Node:
             self.process.wait()
 
     def trainings(self) -> list[int]:
-        """The processes that train now; one that is stopped does not."""
+        """The processes that train now: what launchers forked, not what that forked to fit in parallel.
+
+        One that is stopped does not train.
+        """
         launched = {pid: _parent(pid) for pid in self.pids() if b"run_training" in _read(pid, "cmdline")}
-        return [pid for pid, parent in launched.items() if parent in launched and _state(pid) not in "TZ"]
+        forked = [
+            pid for pid, parent in launched.items() if launched.get(parent, pid) not in {pid, *launched}
+        ]
+        return [pid for pid in forked if _state(pid) not in "TZ"]
 
 
 @dataclass(kw_only=True, eq=False)

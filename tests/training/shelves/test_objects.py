@@ -20,6 +20,7 @@ from tests.training.shelves.flaky import FlakyWay
 from tests.training.test_artifacts import FILES, publish, stored_version
 from training import artifacts, backups, restoring, runner, sessions, versions
 from training.errors import BackupError, StorageError, UnservableVersionError
+from training.ml import bundle
 from training.ml.records import TARGETS
 from training.models import Activation, Backup, ModelVersion, TrainingSession
 from training.shelves import copies, shelf_of
@@ -300,7 +301,7 @@ def test_a_version_that_cannot_be_stored_fails_the_training(
     session = sessions.start_session(trigger=TrainingSession.Trigger.COMMAND, enqueue=False)
     attempt = sessions.claim(session.pk)
     assert attempt == 1
-    write = runner.bundle.write_bundle
+    write = bundle.write_bundle
 
     def break_after(*args: Any, **values: Any) -> Any:
         facts = write(*args, **values)
