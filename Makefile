@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export HOST ?= 127.0.0.1
 export PORT ?= 5000
 
-.PHONY: run test lint suite e2e clean
+.PHONY: run test lint suite e2e nodes clean
 
 run: $(VENV)/.run
 	@$(BIN)/python manage.py bootstrap && exec $(BIN)/honcho start
@@ -27,6 +27,10 @@ suite: $(VENV)/.test
 e2e: $(VENV)/.test
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
 	$(BIN)/pytest e2e -n 0 -rP
+
+# Several machines on this one, some of them killed: needs PostgreSQL and Redis on loopback. NODES=--short: two minutes.
+nodes: $(VENV)/.test
+	$(BIN)/python -m nodes $(NODES)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -2,13 +2,17 @@
 
 import ipaddress
 import os
+import re
 import secrets
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
+BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)/?")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -55,6 +59,70 @@ def env_choice(name: str, *, choices: tuple[str, ...], default: str) -> str:
     if value not in choices:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def env_storage(name: str, *, timeout: int) -> dict[str, Any]:
+    """The STORAGES entry for `s3://bucket/prefix`, or for local disk when it is not set.
+
+    Keys, region and endpoint are those of the usual variables: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION) and AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL).
+    """
+    address = env_str(name)
+    if not address:
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    found = BUCKET.fullmatch(address)
+    if found is None:
+        raise ImproperlyConfigured(f"{name} must be s3://bucket or s3://bucket/prefix, got {address!r}")
+    if bool(env_str("AWS_ACCESS_KEY_ID")) != bool(env_str("AWS_SECRET_ACCESS_KEY")):
+        raise ImproperlyConfigured("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together")
+    endpoint = _env_url("AWS_ENDPOINT_URL_S3") or _env_url("AWS_ENDPOINT_URL")
+    from botocore.config import Config  # noqa: PLC0415  # takes a moment to load: for who uses it
+
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": found[1],
+            "location": found[2].strip("/"),
+            "endpoint_url": endpoint,
+            "region_name": env_str("AWS_REGION") or env_str("AWS_DEFAULT_REGION") or None,
+            "client_config": Config(
+                connect_timeout=timeout,
+                read_timeout=timeout,
+                retries={"mode": "standard", "total_max_attempts": 3},
+                s3={"addressing_style": "path" if endpoint else "auto"},
+            ),
+        },
+    }
+
+
+def env_cache(name: str, *, prefix: str) -> dict[str, Any]:
+    """The CACHES entry for the Redis at that address, or for each process alone when it is not set."""
+    address = env_str(name)
+    if not address:
+        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    if urlsplit(address).scheme not in {"redis", "rediss", "unix"}:
+        raise ImproperlyConfigured(f"{name} must be redis://host:port/database, rediss://… or unix://…")
+    from redis.backoff import NoBackoff  # noqa: PLC0415  # takes a moment to load: for who uses it
+    from redis.retry import Retry  # noqa: PLC0415  # as above
+
+    return {
+        "BACKEND": "anomalyproject.shared_cache.SharedCache",
+        "LOCATION": address,
+        "KEY_PREFIX": prefix,
+        "OPTIONS": {
+            "serializer": "anomalyproject.shared_cache.SignedSerializer",
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+            "retry": Retry(NoBackoff(), 1),  # a connection that Redis closed meanwhile is no failure
+        },
+    }
+
+
+def _env_url(name: str) -> str | None:
+    value = env_str(name)
+    if value and not (urlsplit(value).scheme in {"http", "https"} and urlsplit(value).hostname):
+        raise ImproperlyConfigured(f"{name} must be an http:// or https:// address, got {value!r}")
+    return value or None
 
 
 def env_secret(name: str, *, development_directory: Path | None) -> str:

@@ -14,7 +14,17 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_networks, env_secret, env_str
+from anomalyproject.env import (
+    env_bool,
+    env_cache,
+    env_choice,
+    env_int,
+    env_list,
+    env_networks,
+    env_secret,
+    env_storage,
+    env_str,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -31,6 +41,10 @@ CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 
 _development_secrets = BASE_DIR / ".secrets" if DEBUG else None
 SECRET_KEY = env_secret("SECRET_KEY", development_directory=_development_secrets)
+# Those that no other machine has.
+GENERATED_SECRETS = [
+    name for name in ("SECRET_KEY", "ARTIFACT_SIGNING_KEYS") if DEBUG and not env_str(name).strip(", ")
+]
 
 
 def _is_loopback(host: str) -> bool:
@@ -127,14 +141,24 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     # It would compile the counts of long lists, which takes longer than counting.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
+# Throttles, and what the start page remembers for a minute: of all nodes, or of each process alone.
+# Sessions and failed logins are in the database anyhow.
+CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", "anomalies"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never served over HTTP
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
+# Seconds that the object storage has for an answer, three times at most.
+ARTIFACT_STORAGE_TIMEOUT = env_int("ARTIFACT_STORAGE_TIMEOUT", default=5, minimum=1)
+ARTIFACT_CACHE_LIMIT = (
+    env_int("ARTIFACT_CACHE_MIB", default=4096, minimum=1) * 1024 * 1024
+)  # bytes, the copies of one kind that a node keeps of what is in object storage
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Model versions, backups and the files of imports.
+    "artifacts": env_storage("ARTIFACT_STORAGE", timeout=ARTIFACT_STORAGE_TIMEOUT),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -283,7 +307,7 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
-    # Per process, since the cache is: a brake on runaways, not a quota.
+    # Per process, or of all together with REDIS_URL: a brake on runaways, not a quota.
     "DEFAULT_THROTTLE_RATES": {
         "anon": env_str("THROTTLE_ANON", "1000/second"),
         "user": env_str("THROTTLE_USER", "1000/second"),

@@ -112,7 +112,17 @@ def _health() -> dict[str, Any]:
         state = predictor.last_known()
         return _status(loaded=state.loaded, healthy=False, message="The database does not answer.")
     healthy = state.loaded is not None and state.failure is None
-    return _status(loaded=state.loaded, healthy=healthy, message=explain(state))
+    message = " ".join(filter(None, (explain(state), _cache_problem())))
+    return _status(loaded=state.loaded, healthy=healthy, message=message)
+
+
+def _cache_problem() -> str:
+    """Why throttles are not shared although they should be; predictions do not need them."""
+    if settings.CACHES["default"]["BACKEND"] != "anomalyproject.shared_cache.SharedCache":
+        return ""
+    from anomalyproject import shared_cache  # noqa: PLC0415  # redis loads for who uses it
+
+    return shared_cache.problem()
 
 
 def _status(*, loaded: LoadedModel | None, healthy: bool, message: str) -> dict[str, Any]:

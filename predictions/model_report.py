@@ -12,7 +12,6 @@ where it is not defined. The health of a version is judged by rules, never by ha
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +22,7 @@ from training import artifacts
 from training.api.guide import status_of_training
 from training.ml.records import TARGETS
 from training.models import ModelVersion
+from training.shelves import StoredFile
 
 Metrics = Mapping[str, Any]
 
@@ -82,7 +82,7 @@ def metrics_of(version: ModelVersion) -> dict[str, Any]:
     return {
         "model_performance": {target: _performance(model[target], dummy[target]) for target in TARGETS},
         "training_statistics": version.statistics,
-        "model_files": {target: _file(artifacts.directory_of(version), target) for target in TARGETS},
+        "model_files": _files(version),
         "training_history": _history(),
         "summary": _summary(version, model, dummy),
         "model_version": version.pk,
@@ -118,17 +118,18 @@ def _accuracy(metrics: Metrics) -> dict[str, float | None]:
     }
 
 
-def _file(directory: Path, target: str) -> dict[str, Any]:
-    filename = f"{target}_model.pkl"
-    try:
-        facts = (directory / filename).stat()
-    except FileNotFoundError:
+def _files(version: ModelVersion) -> dict[str, dict[str, Any]]:
+    stored = artifacts.files_of(version)
+    return {target: _file(f"{target}_model.pkl", stored.get(f"{target}_model.pkl")) for target in TARGETS}
+
+
+def _file(filename: str, facts: StoredFile | None) -> dict[str, Any]:
+    if facts is None:
         return {"filename": filename, "size_mb": 0.0, "last_modified": None, "exists": False}
-    modified = datetime.fromtimestamp(facts.st_mtime, tz=UTC)
     return {
         "filename": filename,
-        "size_mb": round(facts.st_size / 1024**2, 3),
-        "last_modified": modified.isoformat(timespec="seconds"),
+        "size_mb": round(facts.size / 1024**2, 3),
+        "last_modified": datetime.fromtimestamp(facts.modified, tz=UTC).isoformat(timespec="seconds"),
         "exists": True,
     }
 

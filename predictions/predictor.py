@@ -112,7 +112,7 @@ class Predictor:
 def _load(version_id: int, before: LoadedModel | None) -> State:
     version = ModelVersion.objects.get(pk=version_id)
     try:
-        scorer = artifacts.load_scorer(version)
+        scorer = artifacts.load_scorer(version, copy_will_do=True)
     except UnservableVersionError as error:
         logger.exception("%s cannot be loaded; what served before keeps serving", version)
         failure = Failure(version_id=version_id, reason=str(error), failed_at=time.monotonic())

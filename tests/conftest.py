@@ -1,5 +1,6 @@
 """What every test stands on: a database file that other processes can open, and files of its own."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from django.db import connections
 from django.utils import translation
 from pytest_django import Settings
 
+from anomalyproject.env import env_storage
 from predictions import predictor
 from predictions.predictor import Predictor
 from tests.queue_processes import MARK, Queue, database_url, running
+from tests.storing import KEYS, PREFIX, TestBucket
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +40,38 @@ def media_root(settings: Settings, tmp_path: Path) -> Path:
     root.mkdir()
     settings.MEDIA_ROOT = root
     return root
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[str]:
+    """The address of an S3 server on loopback."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # a second to load, for who needs it
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TestBucket:
+    """Artifacts are in an empty bucket of their own, for this process and those that it starts."""
+    bucket = TestBucket(name=f"test-{uuid4().hex}", endpoint=object_server)
+    bucket.client.create_bucket(Bucket=bucket.name)
+    address = {"ARTIFACT_STORAGE": f"s3://{bucket.name}/{PREFIX}", "AWS_ENDPOINT_URL": object_server}
+    for name, value in (KEYS | address).items():
+        monkeypatch.setenv(name, value)
+    settings.STORAGES = settings.STORAGES | {"artifacts": env_storage("ARTIFACT_STORAGE", timeout=5)}
+    return bucket
+
+
+@pytest.fixture(params=["disk", "objects"])
+def each_storage(request: pytest.FixtureRequest) -> TestBucket | None:
+    """The test runs twice: artifacts on local disk, and in object storage."""
+    bucket: TestBucket | None = request.getfixturevalue("bucket") if request.param == "objects" else None
+    return bucket
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ from ipaddress import ip_network
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from anomalyproject.env import env_networks
+from anomalyproject.env import env_networks, env_storage
 
 
 def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +22,60 @@ def test_what_is_no_network_stops_the_start(wrong: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("NETWORKS", wrong)
     with pytest.raises(ImproperlyConfigured, match=r"^NETWORKS must be networks such as 10\.1\.0\.0/16: "):
         env_networks("NETWORKS")
+
+
+def test_artifacts_are_on_local_disk_unless_a_bucket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTIFACT_STORAGE", "")
+    assert env_storage("ARTIFACT_STORAGE", timeout=5) == {
+        "BACKEND": "django.core.files.storage.FileSystemStorage"
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "location"),
+    [("s3://plant", ""), ("s3://plant/", ""), ("s3://plant.a-1/north/unit_2/", "north/unit_2")],
+)
+def test_a_bucket(address: str, location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"AWS_ENDPOINT_URL": "http://10.1.2.3:9000", "AWS_REGION": "eu-west-3"}
+    for name, value in (given | {"ARTIFACT_STORAGE": address}).items():
+        monkeypatch.setenv(name, value)
+
+    storage = env_storage("ARTIFACT_STORAGE", timeout=5)
+
+    options = storage["OPTIONS"]
+    assert storage["BACKEND"] == "storages.backends.s3.S3Storage"
+    assert (options["bucket_name"], options["location"]) == (address.split("/")[2], location)
+    assert (options["endpoint_url"], options["region_name"]) == ("http://10.1.2.3:9000", "eu-west-3")
+    config = options["client_config"]
+    assert (config.connect_timeout, config.read_timeout) == (5, 5)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/srv/media", "s3:/plant", "s3://", "s3://P", "s3://plant/../x", "s3://plant//x", "https://x/y"],
+)
+def test_what_is_no_bucket_stops_the_start(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTIFACT_STORAGE", address)
+    with pytest.raises(
+        ImproperlyConfigured, match=r"^ARTIFACT_STORAGE must be s3://bucket or s3://bucket/pre"
+    ):
+        env_storage("ARTIFACT_STORAGE", timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AWS_ENDPOINT_URL", "10.1.2.3:9000", "AWS_ENDPOINT_URL must be an http:// or https:// address"),
+        ("AWS_ENDPOINT_URL_S3", "http://", "AWS_ENDPOINT_URL_S3 must be an http:// or https:// address"),
+        ("AWS_ACCESS_KEY_ID", "key", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together"),
+    ],
+)
+def test_half_an_address_of_a_bucket_stops_the_start(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARTIFACT_STORAGE", "s3://plant")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=f"^{words}"):
+        env_storage("ARTIFACT_STORAGE", timeout=5)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes", "launcher"},
-    {"models", "criticality"},
+    {"models", "criticality", "shelves"},
     {"rules", "datafiles", "frames", "artifacts", "sample", "posting", "roles", "acts"},
     {
         "records",
@@ -21,6 +21,7 @@ LAYERS = [
         "versions",
         "backups",
         "restoring",
+        "moving",
         "sessions",
         "session_log",
         "timeline",

@@ -1,17 +1,16 @@
 """The signed directories of model versions and backups: publish, verify, load, remove, sweep.
 
-A directory is written beside its target, signed, made durable and renamed; the row comes last. So a row
-without files means damage, and files without a row are what a crash left behind: `sweep` takes them away.
+A directory is written on this machine, signed, made durable and put on its shelf (local disk or object
+storage: `shelves`); the row comes last. So a row without files means damage, and files without a row are what
+a crash left behind: `sweep` takes them away.
 """
 
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,63 +18,65 @@ from django.conf import settings
 from django.db.models import Q, Sum
 from django.utils import timezone
 
-from training.errors import BackupError, NotAllowedNowError, UnservableVersionError
+from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
-from training.ml.manifest import Manifest, fsync_directory, sign_directory, verify_directory
+from training.ml.manifest import Manifest, sign_directory
 from training.models import Backup, ModelVersion
+from training.shelves import Shelf, StoredFile, local_shelf_of, shelf_of
+from training.shelves.base import DAMAGED, TEMPORARY
 
 if TYPE_CHECKING:
     from training.ml.neighbours import NeighbourIndex
     from training.ml.scorer import AnomalyScorer
 
-TEMPORARY = ".tmp-"
-DAMAGED = ".damaged-"  # set aside for a person to look at: never swept
 TWIN = "twin.pkl"
 
 Stored: TypeAlias = ModelVersion | Backup
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-
 
 def directory_of(stored: Stored) -> Path:
-    """Where the row's files stand: always a child of its root.
+    """Where the row's files stand on this machine's disk, unless they are in object storage.
 
-    Raises UnservableVersionError or BackupError for a name that is none, or leads elsewhere.
+    Always a child of its root. Raises UnservableVersionError or BackupError for a name that is none, or
+    leads elsewhere.
     """
-    return _directory(type(stored), stored.name)
+    with refusals_of(type(stored)):
+        return local_shelf_of(stored.DIRECTORY).directory(stored.name)
+
+
+def files_of(stored: Stored) -> dict[str, StoredFile]:
+    """The files that stand there, unverified; empty when there are none. Raises as `directory_of`."""
+    with refusals_of(type(stored)):
+        return _shelf(type(stored)).files(stored.name)
 
 
 @contextmanager
 def reserved(model_class: type[Stored], names: Iterable[str]) -> Iterator[str]:
-    """The first of `names` that neither a directory nor a row has, kept for the block to publish.
-
-    An empty directory holds the place: whoever makes it has the name, and `publish` renames over it.
-    """
-    name, directory = next(place for name in names if (place := _reserve(model_class, name)))
+    """The first of `names` that neither files nor a row have, kept for the block to publish."""
+    shelf = _shelf(model_class)
+    name = next(name for name in names if _reserve(shelf, model_class, name))
     try:
         yield name
     finally:
-        with suppress(OSError):  # not empty: it was published
-            directory.rmdir()
+        shelf.release(name)
 
 
 @contextmanager
 def publish(model_class: type[Stored], name: str, *, facts: Mapping[str, Any]) -> Iterator[Path]:
-    """A temporary directory that the block fills, signed and renamed to `name` when the block ends.
+    """A temporary directory that the block fills, signed and stored as `name` when the block ends.
 
-    `facts` is read at the end, so the block may fill that too. Whatever fails, an error of the block or
-    of the disk, leaves nothing; OSError when the name is taken. The row is the caller's: see `read_back`.
+    `facts` is read at the end, so the block may fill that too. Whatever fails, an error of the block, of
+    the disk or of the storage, leaves nothing; OSError when the name is taken. The row is the caller's:
+    see `read_back`.
     """
-    target = _directory(model_class, name)
-    root = _made_root(target)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=root))
+    shelf = _shelf(model_class)
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=shelf.workplace()))
     try:
         yield temporary
-        sign_directory(
-            temporary, key=settings.ARTIFACT_SIGNING_KEYS[0], kind=model_class.DIRECTORY, facts=facts
-        )
-        temporary.rename(target)
-        fsync_directory(root)
+        key = settings.ARTIFACT_SIGNING_KEYS[0]
+        sign_directory(temporary, key=key, kind=model_class.DIRECTORY, facts=facts)
+        with refusals_of(model_class):
+            shelf.put(temporary, name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -83,28 +84,29 @@ def publish(model_class: type[Stored], name: str, *, facts: Mapping[str, Any]) -
 def read_back(model_class: type[Stored], name: str) -> Manifest:
     """The verified manifest of what was published under that name: digest and size for its row.
 
-    Raises UnservableVersionError or BackupError.
+    Raises UnservableVersionError or BackupError; StorageError when nothing can be known now.
     """
-    directory = _directory(model_class, name)
-    try:
-        return verify_directory(directory, keys=settings.ARTIFACT_SIGNING_KEYS, kind=model_class.DIRECTORY)
-    except TamperedArtifactError as error:
-        raise _error_of(model_class)(str(error)) from error
+    with refusals_of(model_class):
+        return _shelf(model_class).verified(name)
 
 
-def verify(stored: Stored) -> Manifest:
+def verify(stored: Stored, *, copy_will_do: bool = False) -> Manifest:
     """The manifest of files that are exactly those of the row; the row is told either way.
 
     What does not verify is quarantined by its `verification_error`: kept, not loaded, free again once it
-    verifies. Raises UnservableVersionError or BackupError. Not to be called inside a transaction that
-    the error would roll back.
+    verifies. A storage that cannot be reached says nothing of them: then nobody is told. With
+    `copy_will_do`, a sound copy on this machine is enough in that case.
+    Raises UnservableVersionError or BackupError. Not to be called inside a transaction that the error
+    would roll back.
     """
     if stored.pruned_at is not None:
-        raise _error_of(type(stored))(
+        raise error_of(type(stored))(
             f"The files of {stored.name} were removed on {stored.pruned_at:%Y-%m-%d}."
         )
     try:
-        manifest = _expected(stored)
+        manifest = _expected(stored, copy_will_do=copy_will_do)
+    except StorageError as error:
+        raise error_of(type(stored))(str(error)) from error
     except (UnservableVersionError, BackupError) as error:
         quarantine(stored, str(error))
         raise
@@ -117,14 +119,14 @@ def quarantine(stored: Stored, reason: str) -> None:
     _note(stored, verification_error=reason)
 
 
-def load_scorer(version: ModelVersion) -> "AnomalyScorer":
-    """The version's model, from bytes that were verified a moment ago.
+def load_scorer(version: ModelVersion, *, copy_will_do: bool = False) -> "AnomalyScorer":
+    """The version's model, from bytes that were verified a moment ago; `copy_will_do` as for `verify`.
 
     Raises UnservableVersionError, and the row keeps the reason.
     """
     from training.ml import bundle  # noqa: PLC0415  # scikit-learn imports for a second: who loads pays
 
-    manifest = verify(version)
+    manifest = verify(version, copy_will_do=copy_will_do)
     with _reasons_kept(version):
         return bundle.read_scorer(manifest)
 
@@ -153,16 +155,11 @@ def load_neighbours(version: ModelVersion) -> "NeighbourIndex":
         return bundle.read_neighbours(manifest)
 
 
-def set_aside(stored: Stored) -> Path | None:
-    """Rename the row's directory, whatever it holds, so that its name is free; None when there is none."""
-    directory = directory_of(stored)
-    aside = directory.with_name(f"{DAMAGED}{stored.name}-{time.time_ns()}")
-    try:
-        directory.rename(aside)
-    except FileNotFoundError:
-        return None
-    fsync_directory(directory.parent)
-    return aside
+def set_aside(stored: Stored) -> str | None:
+    """Rename the row's files, whatever they are, so that its name is free; None when there are none."""
+    aside = f"{DAMAGED}{stored.name}-{time.time_ns()}"
+    with refusals_of(type(stored)):
+        return aside if _shelf(type(stored)).set_aside(stored.name, aside) else None
 
 
 def remove(stored: Stored) -> None:
@@ -170,22 +167,27 @@ def remove(stored: Stored) -> None:
 
     Raises NotAllowedNowError for the active version.
     """
-    directory, now = directory_of(stored), timezone.now()
+    now = timezone.now()
     removable = Q(pruned_at=None, is_active=False) if isinstance(stored, ModelVersion) else Q(pruned_at=None)
     rows = type(stored).objects.filter(pk=stored.pk)
     if not rows.filter(removable).update(pruned_at=now) and rows.filter(pruned_at=None).exists():
         raise NotAllowedNowError(f"{stored.name} is the active version.")
     stored.pruned_at = now
-    shutil.rmtree(directory, ignore_errors=True)  # what stays is swept
+    with refusals_of(type(stored)):
+        _shelf(type(stored)).remove(stored.name)  # what stays is swept
 
 
 def sweep(grace: timedelta = timedelta(hours=1)) -> list[str]:
-    """Remove what crashes left: temporary directories, and those without a row, older than `grace`."""
-    return [name for model_class in (ModelVersion, Backup) for name in _sweep(model_class, grace)]
+    """Remove what crashes left: temporary directories, and files without a row, older than `grace`.
+
+    Raises OSError when the disk or the storage refuses.
+    """
+    oldest = time.time() - grace.total_seconds()
+    return [name for model_class in (ModelVersion, Backup) for name in _sweep(model_class, oldest)]
 
 
 def storage_used() -> dict[str, int]:
-    """Bytes on disk by kind of directory, as the rows know it."""
+    """Bytes stored by kind of directory, as the rows know it."""
     return {
         model_class.DIRECTORY: model_class.objects.filter(pruned_at=None).aggregate(
             total=Sum("size_bytes", default=0)
@@ -194,44 +196,38 @@ def storage_used() -> dict[str, int]:
     }
 
 
-def _directory(model_class: type[Stored], name: str) -> Path:
-    """Names, never paths; and what the name leads to must be where it says."""
-    root = (Path(settings.MEDIA_ROOT) / model_class.DIRECTORY).resolve()
-    directory = root / name
-    if not _NAME.fullmatch(name) or directory.is_symlink() or directory.resolve() != directory:
-        raise _error_of(model_class)(f"{name[:100]!r} is not a name of {model_class.DIRECTORY}.")
-    return directory
+def _shelf(model_class: type[Stored]) -> Shelf:
+    return shelf_of(model_class.DIRECTORY)
 
 
-def _made_root(directory: Path) -> Path:
-    root = directory.parent
-    if not root.is_dir():
-        root.mkdir(parents=True, exist_ok=True)
-        fsync_directory(root.parent)
-    return root
-
-
-def _reserve(model_class: type[Stored], name: str) -> tuple[str, Path] | None:
-    directory = _directory(model_class, name)
-    _made_root(directory)
-    try:
-        directory.mkdir()
-    except FileExistsError:
-        return None
+def _reserve(shelf: Shelf, model_class: type[Stored], name: str) -> bool:
+    with refusals_of(model_class):
+        if not shelf.reserve(name):
+            return False
     if model_class.objects.filter(name=name).exists():
-        directory.rmdir()
-        return None
-    return name, directory
+        shelf.release(name)
+        return False
+    return True
 
 
-def _error_of(model_class: type[Stored]) -> type[UnservableVersionError | BackupError]:
+@contextmanager
+def refusals_of(model_class: type[Stored]) -> Iterator[None]:
+    """What does not verify, and a name that is none, is the domain's error."""
+    try:
+        yield
+    except TamperedArtifactError as error:
+        raise error_of(model_class)(str(error)) from error
+
+
+def error_of(model_class: type[Stored]) -> type[UnservableVersionError | BackupError]:
     return UnservableVersionError if issubclass(model_class, ModelVersion) else BackupError
 
 
-def _expected(stored: Stored) -> Manifest:
-    manifest = read_back(type(stored), stored.name)
+def _expected(stored: Stored, *, copy_will_do: bool) -> Manifest:
+    with refusals_of(type(stored)):
+        manifest = _shelf(type(stored)).verified(stored.name, copy_will_do=copy_will_do)
     if manifest.digest != stored.digest:
-        raise _error_of(type(stored))(
+        raise error_of(type(stored))(
             f"{stored.name} is signed, but it is not what was stored under that name."
         )
     return manifest
@@ -253,23 +249,13 @@ def _reasons_kept(version: ModelVersion) -> Iterator[None]:
         raise UnservableVersionError(str(error)) from error
 
 
-def _sweep(model_class: type[Stored], grace: timedelta) -> list[str]:
-    root = (Path(settings.MEDIA_ROOT) / model_class.DIRECTORY).resolve()
-    if not root.is_dir():
-        return []
-    oldest = time.time() - grace.total_seconds()
-    # The directory is listed before the rows are read: what is published in between has its row.
-    found = [path for path in root.iterdir() if not path.name.startswith(DAMAGED) and path.is_dir()]
+def _sweep(model_class: type[Stored], oldest: float) -> list[str]:
+    shelf = _shelf(model_class)
+    shelf.tidy(oldest)
+    # What stands there is listed before the rows are read: what is published in between has its row.
+    found = shelf.changed_at()
     kept = set(model_class.objects.filter(pruned_at=None).values_list("name", flat=True))
-    swept = [path for path in found if path.name not in kept and _changed_at(path) < oldest]
-    for path in swept:
-        shutil.rmtree(path, ignore_errors=True)
-    return [path.name for path in swept]
-
-
-def _changed_at(path: Path) -> float:
-    """Seconds since the epoch; never long ago for a link, or for what was renamed a moment ago."""
-    try:
-        return inf if path.is_symlink() else path.stat().st_mtime
-    except FileNotFoundError:
-        return inf
+    swept = [name for name, changed_at in found.items() if name not in kept and changed_at < oldest]
+    for name in swept:
+        shelf.remove(name)
+    return swept

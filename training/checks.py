@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, register
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django_q.models import Schedule
 
-from training import schedules
+from training import artifacts, schedules
+from training.errors import StorageError, UnservableVersionError
+from training.models import ModelVersion
+from training.shelves import is_local
 
 
 @register
@@ -34,6 +38,41 @@ def check_schedule(**_: Any) -> list[CheckMessage]:
 def check_media_root(**_: Any) -> list[CheckMessage]:
     """Models and backups can be written, and no web server hands them out."""
     return list(_media_root_errors(Path(settings.MEDIA_ROOT), Path(settings.STATIC_ROOT)))
+
+
+@register
+def check_shared_keys(**_: Any) -> list[CheckMessage]:
+    """Who shares a database with other machines shares the keys too."""
+    hint = "Give every node the same keys: what one node signs, the others refuse otherwise."
+    return [
+        checks.Warning(
+            f"{name} is generated on this machine, and PostgreSQL serves several.", hint=hint, id=number
+        )
+        for name, number in (("SECRET_KEY", "training.W008"), ("ARTIFACT_SIGNING_KEYS", "training.W009"))
+        if name in settings.GENERATED_SECRETS and connection.vendor == "postgresql"
+    ]
+
+
+@register(deploy=True)
+def check_active_version(**_: Any) -> list[CheckMessage]:
+    """This node reads what serves, as the other nodes wrote it; nothing is quarantined."""
+    try:
+        version = ModelVersion.objects.active()
+        if version is None or artifacts.read_back(ModelVersion, version.name).digest == version.digest:
+            return []
+        reason = "it is not what was stored under that name."
+    except DatabaseError:  # not migrated yet: nothing serves
+        return []
+    except (UnservableVersionError, StorageError) as error:
+        reason = str(error)
+    place = "MEDIA_ROOT" if is_local() else "ARTIFACT_STORAGE"
+    return [
+        Error(
+            f"The active version {version} cannot be read here: {reason}",
+            hint=f"All nodes need the same {place} and the same ARTIFACT_SIGNING_KEYS.",
+            id="training.E010",
+        )
+    ]
 
 
 @register(deploy=True)

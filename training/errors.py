@@ -1,5 +1,6 @@
 """What can go wrong in the training domain. Each error is translated to HTTP in api/errors.py."""
 
+import errno
 from collections.abc import Sequence
 
 
@@ -63,3 +64,16 @@ class BackupError(TrainingError):
 
 class ModelNotLoadedError(TrainingError):
     """No model serves in this process; the text names the remedy."""
+
+
+class StorageError(OSError):
+    """The object storage does not answer, or refuses: nothing is known of what it holds.
+
+    An OSError, as a full disk is one; its text is fit to show to a person.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EIO, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)

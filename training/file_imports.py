@@ -1,14 +1,15 @@
 """Files come in through the admin: looked at when they arrive, stored once somebody has confirmed it.
 
-Between the two they wait in a private directory that all web nodes share, no longer than KEPT.
+Between the two they wait in a private drawer that all web nodes share (`shelves`), no longer than KEPT.
 """
 
 import csv
+import logging
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import TypeAlias
@@ -29,10 +30,13 @@ from training.datafiles import (
     unpack_workbook,
 )
 from training.datafiles.cells import format_times
-from training.errors import NotAllowedNowError
+from training.errors import NotAllowedNowError, StorageError
 from training.importing import import_records
 from training.models import Anomaly, FileImport
 from training.records import RecordCounts, ScoredReport
+from training.shelves import Drawer, drawer_of
+
+logger = logging.getLogger(__name__)
 
 MOST_FILES = 3
 MOST_WAITING = 20  # imports at a time: with the limit of one, what the disk must hold
@@ -50,9 +54,10 @@ def receive_files(*, files: Sequence[Upload], status: Anomaly.Status, user: User
     """Keep the files, look at every row, and count what storing them with that status would change.
 
     Raises DataFileError when they are too large or cannot be used at all, NotAllowedNowError when too many
-    imports wait; then nothing is kept.
+    imports wait or the storage does not answer; then nothing is kept.
     """
-    sweep_imports()
+    with _storage_answers():
+        sweep_imports()
     _require_room(files)
     received = FileImport(
         directory=uuid4().hex,
@@ -64,6 +69,8 @@ def receive_files(*, files: Sequence[Upload], status: Anomaly.Status, user: User
     try:
         _keep(files, received)
         _look(received)
+        with _storage_answers():
+            _drawer().keep(received.directory)
         received.save(force_insert=True)
     except BaseException as error:
         shutil.rmtree(received.place, ignore_errors=True)
@@ -76,10 +83,12 @@ def receive_files(*, files: Sequence[Upload], status: Anomaly.Status, user: User
 def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
     """Store the good rows, all or none, and close the import in the same transaction; the fresh row.
 
-    Raises NotAllowedNowError when it does not wait any more, DataFileError when its files are gone.
+    Raises NotAllowedNowError when it does not wait any more or the storage does not answer, DataFileError
+    when its files are gone.
     """
     _require_waiting(waiting)
     try:
+        _bring(waiting)
         records = read_files(waiting.paths)
         with transaction.atomic():
             _decide(waiting, STORED, user)  # first: it locks the row, so that of two who confirm one stores
@@ -94,8 +103,7 @@ def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
     except DataFileError as error:
         _require_waiting(waiting)  # or a colleague was quicker, and the files are gone
         raise _without_places(error, waiting) from error
-    for path in waiting.paths:
-        shutil.rmtree(path.parent, ignore_errors=True)  # the refused rows stay a while
+    _drawer().remove(waiting.directory, waiting.files)  # the refused rows stay a while
     waiting.refresh_from_db()
     return waiting
 
@@ -103,7 +111,7 @@ def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
 def discard_import(*, waiting: FileImport, user: User | None) -> None:
     """Raises NotAllowedNowError when it does not wait any more."""
     _decide(waiting, DISCARDED, user)
-    shutil.rmtree(waiting.place, ignore_errors=True)
+    _drawer().remove(waiting.directory)
 
 
 def sweep_imports() -> list[str]:
@@ -111,22 +119,44 @@ def sweep_imports() -> list[str]:
     now = timezone.now()
     old = FileImport.objects.filter(status=WAITING, created_at__lt=now - KEPT)
     old.update(status=DISCARDED, decided_at=now)
-    root = Path(settings.MEDIA_ROOT) / FileImport.DIRECTORY
-    oldest = time.time() - KEPT.total_seconds()
-    gone = []
-    for place in root.glob("*"):
-        with suppress(FileNotFoundError):  # another node was quicker
-            if place.stat().st_mtime < oldest:
-                shutil.rmtree(place, ignore_errors=True)
-                gone.append(place.name)
-    return gone
+    return _drawer().sweep(time.time() - KEPT.total_seconds())
+
+
+def refused_file(row: FileImport) -> Path | None:
+    """The refused rows with their reasons; None when there are none (any more), or nobody can tell now."""
+    try:
+        return _drawer().bring(row.directory, row.REFUSED) if row.rows_refused else None
+    except FileNotFoundError:
+        return None
+    except StorageError as error:
+        logger.warning("The refused rows of import %d are out of reach: %s", row.pk, error)
+        return None
 
 
 def rows_stored(waiting: FileImport) -> int:
     """How many rows an import that runs has passed on so far; 0 where none runs."""
     with suppress(OSError, ValueError):
-        return int((waiting.place / PROGRESS).read_text())
+        return int(_drawer().noted(waiting.directory, PROGRESS))
     return 0
+
+
+def _drawer() -> Drawer:
+    return drawer_of(FileImport.DIRECTORY)
+
+
+@contextmanager
+def _storage_answers() -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise NotAllowedNowError(f"{error}. Nothing was changed: try again later.") from error
+
+
+def _bring(waiting: FileImport) -> None:
+    """The files onto this machine; what is gone is missed by who reads them."""
+    with _storage_answers(), suppress(FileNotFoundError):
+        for file in waiting.files:
+            _drawer().bring(waiting.directory, file)
 
 
 def _require_room(files: Sequence[Upload]) -> None:
@@ -219,16 +249,23 @@ def _decide(waiting: FileImport, status: FileImport.Status, user: User | None) -
 
 
 def _tracked(waiting: FileImport) -> Callable[[Iterator[ScoredReport]], Iterator[ScoredReport]]:
-    """Note every thousand rows in a file: the database shows nothing before the transaction ends."""
-    path = waiting.place / PROGRESS
+    """Note every thousand rows in the drawer: the database shows nothing before the transaction ends."""
+    drawer = _drawer()
 
     def track(reports: Iterator[ScoredReport]) -> Iterator[ScoredReport]:
         for number, report in enumerate(reports):
             if number % 1_000 == 0:
-                path.write_text(str(number))
+                _note_progress(drawer, waiting, number)
             yield report
 
     return track
+
+
+def _note_progress(drawer: Drawer, waiting: FileImport, number: int) -> None:
+    try:
+        drawer.note(waiting.directory, PROGRESS, str(number))
+    except StorageError as error:  # the import can do without
+        logger.warning("The progress of import %d is not shown: %s", waiting.pk, error)
 
 
 def _without_places(error: DataFileError, received: FileImport) -> DataFileError:

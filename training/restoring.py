@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from training import artifacts, backups, notices, records, versions
-from training.errors import BackupError, SessionActiveError, UnservableVersionError
+from training.errors import BackupError, SessionActiveError, StorageError, UnservableVersionError
 from training.ml.errors import TamperedArtifactError
 from training.ml.manifest import Manifest
 from training.ml.records import COLUMNS, SCORE_COLUMNS
@@ -280,6 +280,8 @@ def _make_servable(version: ModelVersion, backup: Manifest) -> Manifest:
             name: backup.files[name] for name in model["files"]
         }:
             return files
+    except StorageError as error:
+        raise BackupError(str(error)) from error
     except UnservableVersionError as error:
         logger.info("Writing %s from %s: %s", version.name, backup.path.name, error)
     try:

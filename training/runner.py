@@ -18,7 +18,13 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from training import artifacts, backups, frames, sessions, versions
-from training.errors import BackupError, LeaseLostError, TrainingError, UnservableVersionError
+from training.errors import (
+    BackupError,
+    LeaseLostError,
+    StorageError,
+    TrainingError,
+    UnservableVersionError,
+)
 from training.ml import bundle
 from training.ml.errors import MLError
 from training.ml.fitting import TrainedModel, fit_and_measure
@@ -70,6 +76,8 @@ def run_attempt(session_id: int, number: int) -> None:
     except LeaseLostError as error:
         logger.warning("%s", error)
     except (TrainingError, MLError) as error:
+        sessions.fail(session_id, number, reason=str(error))
+    except StorageError as error:
         sessions.fail(session_id, number, reason=str(error))
     except OSError as error:
         reason = f"The disk refused: {error.strerror or error}."

@@ -45,9 +45,9 @@ class Loads:
         self.gates: dict[int, Event] = {}
         self._load = artifacts.load_scorer
 
-    def __call__(self, version: ModelVersion) -> Any:
+    def __call__(self, version: ModelVersion, **options: bool) -> Any:
         self.versions.append(version.pk)
-        scorer = self._load(version)
+        scorer = self._load(version, **options)
         if version.pk in self.gates:
             self.began.set()
             assert self.gates[version.pk].wait(WAIT)
@@ -156,7 +156,7 @@ class TestOneThread:
     def test_a_failing_database_does_not_hold_the_lock(
         self, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(version: ModelVersion) -> None:
+        def fail(version: ModelVersion, **_options: bool) -> None:
             raise OperationalError("gone")
 
         with monkeypatch.context() as patch:

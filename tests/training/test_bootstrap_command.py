@@ -1,9 +1,12 @@
 import socket
+from concurrent.futures import ThreadPoolExecutor, wait
 from io import StringIO
+from threading import Event
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from pytest_django import Settings
 
 from training.management.commands import bootstrap
@@ -53,8 +56,8 @@ def test_each_step_is_done_once(
     assert admin.check_password(password)
     assert f"http://127.0.0.1:{port}/admin/" in first
     assert done == [
-        "migrate",
         *collects,
+        "migrate",
         "load_sample",
     ]  # the sample is replaced: nothing to train
 
@@ -70,3 +73,29 @@ def test_the_password_of_the_environment_is_not_printed(port: int, monkeypatch: 
     monkeypatch.setattr(bootstrap, "call_command", lambda *_, **__: None)
     assert "given-by-the-plant" not in run()
     assert User.objects.get().check_password("given-by-the-plant")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nodes_prepare_one_database_one_after_the_other() -> None:
+    if connection.vendor != "postgresql":
+        with bootstrap.one_node_at_a_time(), bootstrap.one_node_at_a_time():
+            return  # there is one node: nothing to wait for
+    order: list[str] = []
+    other_waits = Event()
+
+    def another_node() -> None:
+        try:
+            other_waits.set()
+            with bootstrap.one_node_at_a_time():
+                order.append("second")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        with bootstrap.one_node_at_a_time():
+            other = pool.submit(another_node)
+            other_waits.wait()
+            assert not wait([other], timeout=0.5).done
+            order.append("first")
+        other.result(timeout=30)
+    assert order == ["first", "second"]

@@ -10,8 +10,15 @@ from django.db import connection
 from django_q.models import Schedule
 from pytest_django import Settings
 
+from tests.storing import TestBucket
+from tests.training.test_artifacts import stored_version
 from training import checks
 from training.schedules import ensure_schedule
+
+
+@pytest.fixture(autouse=True)
+def _given_keys(settings: Settings) -> None:
+    settings.GENERATED_SECRETS = []
 
 
 def ids(*, deploy: bool = False) -> list[str]:
@@ -64,6 +71,48 @@ def test_media_root_that_is_served(below: str, settings: Settings, tmp_path: Pat
     settings.STATIC_ROOT = tmp_path
     settings.MEDIA_ROOT = tmp_path / below
     assert ids() == ["training.E006"]
+
+
+@pytest.mark.parametrize(
+    ("generated", "expected"),
+    [
+        ([], []),
+        (["SECRET_KEY"], ["training.W008"]),
+        (["SECRET_KEY", "ARTIFACT_SIGNING_KEYS"], ["training.W008", "training.W009"]),
+    ],
+)
+def test_keys_that_no_other_node_has(generated: list[str], expected: list[str], settings: Settings) -> None:
+    settings.GENERATED_SECRETS = generated
+    assert ids() == (expected if connection.vendor == "postgresql" else [])
+
+
+@pytest.mark.django_db
+class TestActiveVersion:
+    """What another node published is looked at, and never quarantined."""
+
+    def test_it_is_read(self) -> None:
+        assert ids(deploy=True) == []
+        stored_version(is_active=True)
+        assert ids(deploy=True) == []
+
+    def test_another_node_s_disk(self, settings: Settings, tmp_path: Path) -> None:
+        version = stored_version(is_active=True)
+        settings.MEDIA_ROOT = tmp_path / "another"
+        (found,) = (m for m in run_checks(include_deployment_checks=True) if m.id == "training.E010")
+        assert found.msg == (
+            f"The active version {version} cannot be read here: "
+            "'manifest.json' in version_1 cannot be read: No such file or directory."
+        )
+        assert found.hint == "All nodes need the same MEDIA_ROOT and the same ARTIFACT_SIGNING_KEYS."
+        version.refresh_from_db()
+        assert version.is_usable is True
+
+    def test_another_node_s_keys(self, bucket: TestBucket, settings: Settings) -> None:
+        stored_version(is_active=True)
+        settings.ARTIFACT_SIGNING_KEYS = ["another"]
+        (found,) = (m for m in run_checks(include_deployment_checks=True) if m.id == "training.E010")
+        assert found.msg.endswith("The signature of version_1 does not match.")
+        assert found.hint == "All nodes need the same ARTIFACT_STORAGE and the same ARTIFACT_SIGNING_KEYS."
 
 
 @pytest.mark.django_db

@@ -206,7 +206,7 @@ class FileImportAdmin(ReadOnlyAdmin):
                 for cells in row.first_rows
             ],
             problems=[(file, line, in_words(problem)) for file, line, problem in row.problems],
-            has_refused_file=row.refused_path.exists(),
+            has_refused_file=file_imports.refused_file(row) is not None,
             may_import=row.status == FileImport.Status.WAITING and may_import(request),
             what_happens=_what_happens(row),
         )
@@ -228,12 +228,11 @@ class FileImportAdmin(ReadOnlyAdmin):
     def refused_view(self, request: HttpRequest, object_id: str) -> FileResponse:
         """The refused rows with their reasons, to be mended and imported again."""
         row: FileImport = existing(self, request, object_id)
-        try:
-            file = row.refused_path.open("rb")
-        except FileNotFoundError as error:
-            raise Http404 from error
+        path = file_imports.refused_file(row)
+        if path is None:
+            raise Http404
         return FileResponse(
-            file, as_attachment=True, filename=f"refused_{row.pk}.csv", content_type="text/csv"
+            path.open("rb"), as_attachment=True, filename=f"refused_{row.pk}.csv", content_type="text/csv"
         )
 
     def progress_view(self, request: HttpRequest, object_id: str) -> JsonResponse:

@@ -101,6 +101,10 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
             _("This import does not wait to be confirmed any more."),
         ),
         (
+            r"The object storage (?:does not answer|refuses): .+",
+            _("The storage of files does not answer: nothing was changed. Try again later."),
+        ),
+        (
             r"That change decided nothing about this anomaly: there is nothing to undo\.",
             _("That change decided nothing about this anomaly: there is nothing to undo."),
         ),

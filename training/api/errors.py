@@ -24,6 +24,7 @@ from training.errors import (
     NothingApprovedError,
     NoWorkerError,
     SessionActiveError,
+    StorageError,
     TrainingError,
     UnservableVersionError,
 )
@@ -37,6 +38,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     LeaseLostError: HTTPStatus.CONFLICT,
     NoWorkerError: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelNotLoadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
     UnservableVersionError: HTTPStatus.INTERNAL_SERVER_ERROR,
     BackupError: HTTPStatus.INTERNAL_SERVER_ERROR,
     TrainingError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -105,16 +105,25 @@ def sign_directory(path: Path, *, key: str, kind: str, facts: Mapping[str, Any])
     return _manifest(path, content=content, signed=signed)
 
 
+def read_manifest(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
+    """The manifest alone, signed by one of the keys; of its files nothing is known yet.
+
+    Raises TamperedArtifactError for another signature or kind, or when it cannot be read.
+    """
+    content = _read_manifest(path)
+    manifest = _manifest(path, content=content, signed=_authentic(path, content=content, keys=keys))
+    if manifest.kind != kind:
+        raise TamperedArtifactError(f"{path.name} was signed as {manifest.kind}, not as {kind}.")
+    return manifest
+
+
 def verify_directory(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
     """The manifest of a directory that is exactly what one of the keys signed.
 
     Raises TamperedArtifactError, with the reason, for anything else: another signature or kind, a file
     missing, superfluous, truncated or altered, a symbolic link, a subdirectory, something unreadable.
     """
-    content = _read_manifest(path)
-    manifest = _manifest(path, content=content, signed=_authentic(path, content=content, keys=keys))
-    if manifest.kind != kind:
-        raise TamperedArtifactError(f"{path.name} was signed as {manifest.kind}, not as {kind}.")
+    manifest = read_manifest(path, keys=keys, kind=kind)
     present = _names(path) - {MANIFEST}
     if missing := manifest.files.keys() - present:
         raise TamperedArtifactError(f"{path.name} lacks {_listed(missing)}.")

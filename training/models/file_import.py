@@ -56,7 +56,8 @@ class FileImport(models.Model):
         related_name="+",
     )
 
-    DIRECTORY = "imports"  # below MEDIA_ROOT: private, and shared by all web nodes
+    DIRECTORY = "imports"  # below MEDIA_ROOT, private; with object storage, the files are there too
+    REFUSED = "refused.csv"
 
     class Meta:
         verbose_name = _("import")
@@ -86,13 +87,18 @@ class FileImport(models.Model):
         return Path(settings.MEDIA_ROOT) / self.DIRECTORY / self.directory
 
     @property
+    def files(self) -> list[str]:
+        """The files below `place`, in the order in which they were given."""
+        return [f"{number}/{name}" for number, name in enumerate(self.file_names)]
+
+    @property
     def paths(self) -> list[Path]:
         """The files, in the order in which they were given."""
-        return [self.place / str(number) / name for number, name in enumerate(self.file_names)]
+        return [self.place / file for file in self.files]
 
     @property
     def refused_path(self) -> Path:
-        return self.place / "refused.csv"
+        return self.place / self.REFUSED
 
     @property
     def rows_good(self) -> int:

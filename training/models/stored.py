@@ -1,11 +1,11 @@
-"""What a model version and a backup have in common: a signed, immutable directory under MEDIA_ROOT."""
+"""What a model version and a backup have in common: a signed, immutable directory."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class StoredDirectory(models.Model):
-    """A row whose files stand in `MEDIA_ROOT / DIRECTORY / name`.
+    """A row whose files stand in `DIRECTORY / name`, below MEDIA_ROOT or in object storage.
 
     The files were there before the row, and stay until after `pruned_at` was set: a row that claims
     files that do not exist means damage. What fails verification is quarantined by `verification_error`:
@@ -30,7 +30,7 @@ class StoredDirectory(models.Model):
 
     @property
     def path(self) -> str:
-        """Relative to MEDIA_ROOT, as the guide prints it: model_backups/backup_20241205_143022."""
+        """Without the root, as the guide prints it: model_backups/backup_20241205_143022."""
         return f"{self.DIRECTORY}/{self.name}"
 
     @property

@@ -78,3 +78,10 @@ def test_files_that_cannot_be_used_have_french_words(tmp_path: Path) -> None:
 
 def test_what_is_not_known_stays_as_it_is() -> None:
     assert in_words("something else") == "something else"
+
+
+def test_a_storage_that_does_not_answer_has_words_without_its_address() -> None:
+    problem = 'The object storage does not answer: Could not connect to the endpoint URL: "http://x/y"'
+    assert in_words(f"{problem}. Nothing was changed: try again later.") == (
+        "The storage of files does not answer: nothing was changed. Try again later."
+    )

@@ -17,14 +17,16 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tests.factories import ApprovedFactory, BackupFactory, UserFactory
+from tests.storing import editing, file_of, files_of
 from tests.trained import approved_records, trained_version
 from tests.training.test_artifacts import FULL, fail_at
 from training import artifacts, backups, datafiles, frames
 from training.errors import BackupError
 from training.ml.manifest import sign_directory
 from training.models import Anomaly, Backup, ModelVersion
+from training.shelves import shelf_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("each_storage")]
 MANUAL = Backup.Kind.MANUAL
 MODEL_FILES = [
     "availability_model.pkl",
@@ -37,20 +39,25 @@ MODEL_FILES = [
 CSV_FILES = ["disponibilite.csv", "fiabilite.csv", "process_safty.csv"]
 
 
-def files_of(stored: artifacts.Stored) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in artifacts.directory_of(stored).iterdir()}
+def contents_of(stored: artifacts.Stored) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in files_of(stored)}
+
+
+def records_of(backup: Backup) -> pd.DataFrame:
+    with editing(backup) as directory:
+        return pd.concat(datafiles.read_customer_directory(directory))
 
 
 def resign(backup: Backup, **facts: Any) -> None:
     """Sign what the directory now holds, as only the key's holder can, and tell the row."""
-    directory = artifacts.directory_of(backup)
-    signed = json.loads((directory / "manifest.json").read_bytes())["signed"]
-    digest = sign_directory(
-        directory,
-        key=settings.ARTIFACT_SIGNING_KEYS[0],
-        kind=signed["kind"],
-        facts=signed["facts"] | facts,
-    ).digest
+    with editing(backup) as directory:
+        signed = json.loads((directory / "manifest.json").read_bytes())["signed"]
+        digest = sign_directory(
+            directory,
+            key=settings.ARTIFACT_SIGNING_KEYS[0],
+            kind=signed["kind"],
+            facts=signed["facts"] | facts,
+        ).digest
     Backup.objects.filter(pk=backup.pk).update(digest=digest)
     backup.refresh_from_db()
 
@@ -64,16 +71,16 @@ def test_a_backup_holds_the_model_and_the_records(version: ModelVersion) -> None
 
     backup = backups.create_backup(kind=MANUAL, user=user)
 
-    assert sorted(files_of(backup)) == sorted([*MODEL_FILES, *CSV_FILES, "manifest.json"])
-    assert {name: files_of(backup)[name] for name in MODEL_FILES} == {
-        name: files_of(version)[name] for name in MODEL_FILES
+    assert sorted(contents_of(backup)) == sorted([*MODEL_FILES, *CSV_FILES, "manifest.json"])
+    assert {name: contents_of(backup)[name] for name in MODEL_FILES} == {
+        name: contents_of(version)[name] for name in MODEL_FILES
     }
-    frame = pd.concat(datafiles.read_customer_directory(artifacts.directory_of(backup)))
+    frame = records_of(backup)
     assert frame.to_dict("records") == frames.approved_frame().to_dict("records")
     row = Backup.objects.get()
     assert (row.kind, row.record_count, row.model_version, row.created_by) == (MANUAL, 12, version, user)
     assert row.digest == artifacts.read_back(Backup, row.name).digest
-    assert row.size_bytes == sum(map(len, files_of(backup).values()))
+    assert row.size_bytes == sum(map(len, contents_of(backup).values()))
     assert row.name == f"backup_{row.created_at:%Y%m%d_%H%M%S}"
     assert row.verified_at is not None
     assert before <= row.created_at <= row.verified_at
@@ -107,8 +114,8 @@ def test_the_facts_tell_the_version_s_row(version: ModelVersion) -> None:
 def test_a_backup_stands_alone(version: ModelVersion) -> None:
     backup = backups.create_backup(kind=MANUAL)
 
-    for path in artifacts.directory_of(backup).iterdir():
-        assert path.stat().st_nlink == 1
+    for file in files_of(backup):
+        assert not isinstance(file, Path) or file.stat().st_nlink == 1
     ModelVersion.objects.update(is_active=False)
     version.refresh_from_db()
     artifacts.remove(version)
@@ -121,7 +128,7 @@ def test_only_approved_records_are_held(version: ModelVersion) -> None:
 
     backup = backups.create_backup(kind=MANUAL)
 
-    frame = pd.concat(datafiles.read_customer_directory(artifacts.directory_of(backup)))
+    frame = records_of(backup)
     assert backup.record_count == 10
     assert set(frame["anomaly_id"]) == {f"T-{n:03d}" for n in range(12)} - {"T-001", "T-002"}
 
@@ -131,7 +138,7 @@ def test_before_the_first_model_the_records_alone_are_held() -> None:
 
     backup = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING)
 
-    assert sorted(files_of(backup)) == [*CSV_FILES[:2], "manifest.json", CSV_FILES[2]]
+    assert sorted(contents_of(backup)) == [*CSV_FILES[:2], "manifest.json", CSV_FILES[2]]
     assert (backup.model_version, backup.record_count) == (None, 3)
     assert artifacts.verify(backup).facts["model"] is None
     backups.verify_backup(backup=backup)
@@ -150,16 +157,16 @@ def test_a_version_without_a_twin_is_held() -> None:
 
     backup = backups.create_backup(kind=MANUAL)
 
-    assert "twin.pkl" not in files_of(backup)
+    assert "twin.pkl" not in contents_of(backup)
     backups.verify_backup(backup=backup)
 
 
 def test_a_damaged_model_does_not_keep_the_records_from_being_held(version: ModelVersion) -> None:
-    (artifacts.directory_of(version) / "features.pkl").write_bytes(b"damaged")
+    file_of(version, "features.pkl").write_bytes(b"damaged")
 
     backup = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING)
 
-    assert sorted(files_of(backup)) == [*CSV_FILES[:2], "manifest.json", CSV_FILES[2]]
+    assert sorted(contents_of(backup)) == [*CSV_FILES[:2], "manifest.json", CSV_FILES[2]]
     assert (backup.model_version, backup.record_count) == (None, 12)
     model = artifacts.verify(backup).facts["model"]
     assert (model["id"], model["name"]) == (version.pk, "version_1")
@@ -177,9 +184,9 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("noon")
-def test_a_taken_second_moves_on_to_the_next_free_one(media_root: Path) -> None:
+def test_a_taken_second_moves_on_to_the_next_free_one() -> None:
     BackupFactory.create(name="backup_20261231_235959")  # a row whose files were removed
-    (media_root / "model_backups" / "backup_20270101_000000").mkdir(parents=True)  # another process's place
+    assert shelf_of("model_backups").reserve("backup_20270101_000000")  # another process's place
 
     names = [backups.create_backup(kind=MANUAL).name for _ in range(3)]
 
@@ -198,6 +205,7 @@ def test_the_cost_does_not_grow_with_the_records(django_assert_num_queries: Djan
     assert costs == [7, 7]
 
 
+@pytest.mark.parametrize("each_storage", ["disk"], indirect=True)
 @pytest.mark.parametrize(
     "step",
     [
@@ -213,7 +221,7 @@ def test_a_full_disk_leaves_no_backup_and_harms_nothing(
     monkeypatch: pytest.MonkeyPatch, media_root: Path, version: ModelVersion, step: tuple[object, str, int]
 ) -> None:
     earlier = backups.create_backup(kind=MANUAL)
-    before = files_of(earlier) | files_of(version)
+    before = contents_of(earlier) | contents_of(version)
 
     with monkeypatch.context() as patch:
         calls = fail_at(patch, *step, error=FULL)
@@ -225,7 +233,7 @@ def test_a_full_disk_leaves_no_backup_and_harms_nothing(
 
     assert list(Backup.objects.values_list("name", flat=True)) == [earlier.name]
     assert [path.name for path in (media_root / "model_backups").iterdir()] == [earlier.name]
-    assert files_of(earlier) | files_of(version) == before
+    assert contents_of(earlier) | contents_of(version) == before
     backups.verify_backup(backup=earlier)
     assert artifacts.verify(version).digest == version.digest
 
@@ -262,7 +270,7 @@ def test_a_backup_sees_one_moment_and_holds_no_writer_up(
 
     backup = backups.create_backup(kind=MANUAL)
 
-    frame = pd.concat(datafiles.read_customer_directory(artifacts.directory_of(backup)))
+    frame = records_of(backup)
     assert frame.to_dict("records") == expected
     assert Anomaly.objects.approved().count() == 4
 
@@ -308,7 +316,7 @@ def test_a_sound_backup_verifies(version: ModelVersion) -> None:
 @pytest.mark.parametrize("name", [*MODEL_FILES, *CSV_FILES, "manifest.json"])
 def test_a_backup_with_a_damaged_file_is_quarantined(version: ModelVersion, name: str) -> None:
     backup = backups.create_backup(kind=MANUAL)
-    path = artifacts.directory_of(backup) / name
+    path = file_of(backup, name)
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
@@ -333,7 +341,7 @@ def test_records_that_are_fewer_than_signed_are_found(version: ModelVersion) -> 
 
 def test_records_that_do_not_parse_are_found(version: ModelVersion) -> None:
     backup = backups.create_backup(kind=MANUAL)
-    (artifacts.directory_of(backup) / "fiabilite.csv").write_text("no header\n")
+    file_of(backup, "fiabilite.csv").write_text("no header\n")
     resign(backup)
 
     with pytest.raises(BackupError, match=rf"^The records of {backup.name} cannot be read: "):

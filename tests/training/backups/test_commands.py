@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.factories import ApprovedFactory, BackupFactory, SessionFactory, VersionFactory
+from tests.storing import file_of
 from tests.trained import trained_version
 from training import artifacts, backups
 from training.models import Activation, Anomaly, Backup, ModelVersion
@@ -27,7 +28,7 @@ def run(name: str, *arguments: str) -> list[str]:
 
 
 def damage(stored: artifacts.Stored, name: str = "fiabilite.csv") -> None:
-    (artifacts.directory_of(stored) / name).write_bytes(b"damaged")
+    file_of(stored, name).write_bytes(b"damaged")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

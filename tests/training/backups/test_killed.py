@@ -129,6 +129,7 @@ with connection.execute_wrapper(execute):
     "statement",
     ['INSERT INTO "training_backup"', 'UPDATE "training_anomaly"', 'INSERT INTO "training_activation"'],
 )
+@pytest.mark.usefixtures("each_storage")
 @pytest.mark.django_db(transaction=True)
 def test_a_killed_process_leaves_everything_old_and_the_next_restore_works(
     backup: Backup, version: ModelVersion, second: ModelVersion, media_root: Path, statement: str

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,14 @@ from django.contrib.auth.models import User
 from django.db import connections
 from pytest_django import Settings
 
-from tests.factories import ApprovedFactory, SessionFactory, UserFactory, WebhookFactory, report
+from tests.factories import (
+    ApprovedFactory,
+    SessionFactory,
+    UserFactory,
+    WebhookFactory,
+    report,
+)
+from tests.storing import content_of, file_of, names_in, rename
 from tests.trained import approved_records, identical, predictions, trained_version
 from tests.training.backups.state import training_set, whole_state
 from training import artifacts, backups, frames, restoring, sessions, versions
@@ -20,7 +26,7 @@ from training.models import Activation, Anomaly, Backup, Delivery, ModelVersion,
 from training.records import reports_from_frame
 from training.restoring import RestorePreview
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("each_storage")]
 MANUAL = Backup.Kind.MANUAL
 Status = Anomaly.Status
 
@@ -216,9 +222,7 @@ def test_an_empty_training_set_is_restored_too() -> None:
 # --- The version's files -----------------------------------------------------------------------
 
 
-def test_removed_files_are_written_anew(
-    backup: Backup, version: ModelVersion, second: ModelVersion, media_root: Path
-) -> None:
+def test_removed_files_are_written_anew(backup: Backup, version: ModelVersion, second: ModelVersion) -> None:
     version.refresh_from_db()
     suggestions = predictions(version)
     artifacts.remove(version)
@@ -228,17 +232,14 @@ def test_removed_files_are_written_anew(
     version.refresh_from_db()
     assert (version.is_active, version.pruned_at) == (True, None)
     assert identical(predictions(version), suggestions)
-    assert sorted(path.name for path in (media_root / "model_versions").iterdir()) == [
-        "version_1",
-        "version_2",
-    ]
+    assert names_in("model_versions") == ["version_1", "version_2"]
 
 
 def test_damaged_files_are_kept_aside_and_written_anew(
-    backup: Backup, version: ModelVersion, second: ModelVersion, media_root: Path
+    backup: Backup, version: ModelVersion, second: ModelVersion
 ) -> None:
     suggestions = predictions(version)
-    (artifacts.directory_of(version) / "features.pkl").write_bytes(b"damaged")
+    file_of(version, "features.pkl").write_bytes(b"damaged")
     with pytest.raises(Exception, match="truncated"):
         artifacts.verify(version)
 
@@ -247,8 +248,9 @@ def test_damaged_files_are_kept_aside_and_written_anew(
     version.refresh_from_db()
     assert (version.is_active, version.verification_error) == (True, "")
     assert identical(predictions(version), suggestions)
-    (aside,) = (media_root / "model_versions").glob(".damaged-version_1-*")
-    assert (aside / "features.pkl").read_bytes() == b"damaged"
+    (aside, *_) = names_in("model_versions")
+    assert aside.startswith(".damaged-version_1-")
+    assert content_of("model_versions", aside, "features.pkl") == b"damaged"
 
 
 def test_genuine_files_of_another_model_do_not_pass_for_the_version(
@@ -256,7 +258,7 @@ def test_genuine_files_of_another_model_do_not_pass_for_the_version(
 ) -> None:
     suggestions = predictions(version)
     artifacts.set_aside(version)
-    artifacts.directory_of(second).rename(artifacts.directory_of(version))
+    rename(second, version)
 
     restoring.restore_backup(backup=backup)
 
@@ -295,10 +297,8 @@ def test_files_that_are_removed_meanwhile_stop_the_restore(
     assert not Delivery.objects.exists()  # what did not happen is not told
 
 
-def test_a_backup_whose_model_was_damaged_activates_it_once_it_verifies_again(
-    version: ModelVersion, media_root: Path
-) -> None:
-    path = artifacts.directory_of(version) / "features.pkl"
+def test_a_backup_whose_model_was_damaged_activates_it_once_it_verifies_again(version: ModelVersion) -> None:
+    path = file_of(version, "features.pkl")
     genuine = path.read_bytes()
     path.write_bytes(b"damaged")
     backup = backups.create_backup(kind=MANUAL)

@@ -1,17 +1,16 @@
 """Which backups are kept, and what a version of another library says."""
 
-from pathlib import Path
-
 import pytest
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import BackupFactory, VersionFactory
+from tests.storing import names_in
 from tests.trained import trained_version
 from training import artifacts, backups
 from training.errors import UnservableVersionError
 from training.models import Backup, ModelVersion
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("each_storage")]
 MANUAL = Backup.Kind.MANUAL
 
 
@@ -41,12 +40,12 @@ def test_what_is_quarantined_is_neither_counted_nor_removed() -> None:
     assert set(Backup.objects.available()) == {made[1], *damaged}
 
 
-def test_pruning_removes_the_files(media_root: Path) -> None:
+def test_pruning_removes_the_files() -> None:
     older, newer = (backups.create_backup(kind=MANUAL) for _ in range(2))
 
     assert backups.prune_backups(keep=1) == [older.name]
 
-    assert [path.name for path in (media_root / "model_backups").iterdir()] == [newer.name]
+    assert names_in("model_backups") == [newer.name]
 
 
 def test_what_could_be_pruned_costs_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:

@@ -11,13 +11,14 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.factories import VersionFactory
+from tests.storing import editing, file_of, files_of
 from tests.trained import trained_version
 from training import artifacts, backups, restoring, versions
 from training.errors import BackupError, UnservableVersionError
 from training.ml.manifest import sign_directory
 from training.models import Activation, Anomaly, Backup, ModelVersion
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("each_storage")]
 
 MODELS = ("features.pkl", "availability_model.pkl", "fiability_model.pkl", "process_safety_model.pkl")
 
@@ -78,7 +79,7 @@ def test_no_flipped_bit_reaches_the_unpickler(
     before = list(Anomaly.objects.order_by("pk").values())
     for flip in range(200):
         stored = (version, backup)[flip % 2]
-        path = chance.choice(sorted(artifacts.directory_of(stored).iterdir()))
+        path = chance.choice(files_of(stored))
         genuine = path.read_bytes()
         damaged = bytearray(genuine)
         damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
@@ -112,7 +113,7 @@ def test_a_planted_pickle_never_runs(
     assert (tmp_path / "ran").exists(), "the plant works"
     (tmp_path / "ran").unlink()
     for stored in (version, backup):
-        (artifacts.directory_of(stored) / name).write_bytes(plant)
+        file_of(stored, name).write_bytes(plant)
 
     assert refuse_everything(version, backup) == 7
 
@@ -123,10 +124,10 @@ def test_a_plant_under_another_s_signature_never_runs(
     version: ModelVersion, backup: Backup, tmp_path: Path
 ) -> None:
     for stored in (version, backup):
-        directory = artifacts.directory_of(stored)
         facts = dict(artifacts.verify(stored).facts)
-        (directory / "features.pkl").write_bytes(pickle.dumps(Plant(tmp_path / "ran")))
-        signed = sign_directory(directory, key="another key", kind=stored.DIRECTORY, facts=facts)
+        with editing(stored) as directory:
+            (directory / "features.pkl").write_bytes(pickle.dumps(Plant(tmp_path / "ran")))
+            signed = sign_directory(directory, key="another key", kind=stored.DIRECTORY, facts=facts)
         type(stored).objects.update(digest=signed.digest)
         stored.refresh_from_db()
 
@@ -146,11 +147,11 @@ def test_a_plant_put_in_after_verification_never_runs(
     for stored, load in loads.items():
         manifest = artifacts.verify(stored)
         for name in MODELS:
-            path = artifacts.directory_of(stored) / name
+            path = manifest.path / name
             genuine = path.read_bytes()
             path.write_bytes(pickle.dumps(Plant(tmp_path / "ran")))
             with monkeypatch.context() as patch:
-                patch.setattr(artifacts, "verify", lambda _stored, found=manifest: found)
+                patch.setattr(artifacts, "verify", lambda _stored, found=manifest, **_options: found)
                 with pytest.raises((UnservableVersionError, BackupError), match="was altered"):
                     load()
             path.write_bytes(genuine)
@@ -160,14 +161,14 @@ def test_a_plant_put_in_after_verification_never_runs(
 
 def test_what_is_quarantined_leaves_the_active_version_serving(version: ModelVersion) -> None:
     broken = trained_version("version_2")
-    (artifacts.directory_of(broken) / "features.pkl").write_bytes(b"broken")
+    file_of(broken, "features.pkl").write_bytes(b"broken")
 
     with pytest.raises(UnservableVersionError):
         versions.reload_newest()
 
     assert ModelVersion.objects.active() == version
     assert not Activation.objects.exists()
-    assert (artifacts.directory_of(broken) / "features.pkl").read_bytes() == b"broken"
+    assert file_of(broken, "features.pkl").read_bytes() == b"broken"
 
 
 # --- Names -------------------------------------------------------------------------------------

@@ -2,15 +2,20 @@
 
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
 from anomalyproject.env import env_str
 from training.models import Anomaly, ModelVersion
+
+LOCK = 5_177_202_412  # any number, as long as it is always the same
 
 
 class Command(BaseCommand):
@@ -22,14 +27,15 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         require_free_port(settings.HOST, settings.PORT)
-        call_command("migrate", verbosity=0)
         if not settings.DEBUG:
             call_command("collectstatic", interactive=False, verbosity=0)
-        self.create_admin()
-        if not Anomaly.objects.exists():
-            call_command("load_sample")
-        if not ModelVersion.objects.exists() and Anomaly.objects.approved().exists():
-            call_command("train", activate=True)
+        with one_node_at_a_time():
+            call_command("migrate", verbosity=0)
+            self.create_admin()
+            if not Anomaly.objects.exists():
+                call_command("load_sample")
+            if not ModelVersion.objects.exists() and Anomaly.objects.approved().exists():
+                call_command("train", activate=True)
         self.say_where_to_go()
 
     def create_admin(self) -> None:
@@ -51,6 +57,21 @@ class Command(BaseCommand):
                 "Stop with Ctrl-C."
             )
         )
+
+
+@contextmanager
+def one_node_at_a_time() -> Iterator[None]:
+    """Nodes that start together on a PostgreSQL prepare it one after the other; elsewhere there is one."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def require_free_port(host: str, port: int) -> None:

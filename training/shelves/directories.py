@@ -1,0 +1,127 @@
+"""Local disk: a directory written beside its target, made durable and renamed."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+
+from django.conf import settings
+
+from training.ml.manifest import Manifest, fsync_directory, verify_directory
+from training.shelves.base import DAMAGED, StoredFile, no_name, require_name
+
+
+class DirectoryShelf:
+    def __init__(self, root: Path, kind: str) -> None:
+        self.root = root.resolve()
+        self.kind = kind
+
+    def directory(self, name: str) -> Path:
+        """Names, never paths; and what the name leads to must be where it says."""
+        require_name(self.kind, name)
+        directory = self.root / name
+        if directory.is_symlink() or directory.resolve() != directory:
+            raise no_name(self.kind, name)
+        return directory
+
+    def workplace(self) -> Path:
+        if not self.root.is_dir():
+            self.root.mkdir(parents=True, exist_ok=True)
+            fsync_directory(self.root.parent)
+        return self.root
+
+    def reserve(self, name: str) -> bool:
+        """An empty directory holds the place: whoever makes it has the name, and `put` renames over it."""
+        directory = self.directory(name)
+        self.workplace()
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            return False
+        return True
+
+    def release(self, name: str) -> None:
+        with suppress(OSError):  # not empty: something was put there
+            self.directory(name).rmdir()
+
+    def put(self, directory: Path, name: str) -> None:
+        directory.rename(self.directory(name))
+        fsync_directory(self.root)
+
+    def verified(self, name: str, *, copy_will_do: bool = False) -> Manifest:
+        return verify_directory(self.directory(name), keys=settings.ARTIFACT_SIGNING_KEYS, kind=self.kind)
+
+    def files(self, name: str) -> dict[str, StoredFile]:
+        try:
+            with os.scandir(self.directory(name)) as entries:
+                facts = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+        except FileNotFoundError:
+            return {}
+        return {file: StoredFile(size=each.st_size, modified=each.st_mtime) for file, each in facts.items()}
+
+    def set_aside(self, name: str, aside: str) -> bool:
+        try:
+            self.directory(name).rename(self.root / aside)
+        except FileNotFoundError:
+            return False
+        fsync_directory(self.root)
+        return True
+
+    def remove(self, name: str) -> None:
+        shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def changed_at(self) -> dict[str, float]:
+        if not self.root.is_dir():
+            return {}
+        found = [path for path in self.root.iterdir() if not path.name.startswith(DAMAGED) and path.is_dir()]
+        return {path.name: _changed_at(path) for path in found}
+
+    def tidy(self, older_than: float) -> None:
+        """All that is here is known by its name."""
+
+
+class DirectoryDrawer:
+    """The place itself is what all nodes share."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def keep(self, name: str) -> None:
+        """It is where it belongs."""
+
+    def bring(self, name: str, file: str) -> Path:
+        path = self.root / name / file
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        return path
+
+    def note(self, name: str, file: str, text: str) -> None:
+        (self.root / name / file).write_text(text)
+
+    def noted(self, name: str, file: str) -> str:
+        with suppress(OSError):
+            return (self.root / name / file).read_text()
+        return ""
+
+    def remove(self, name: str, files: Iterable[str] | None = None) -> None:
+        for place in [self.root / name] if files is None else [(self.root / name / f).parent for f in files]:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def sweep(self, older_than: float) -> list[str]:
+        gone = []
+        for place in self.root.glob("*"):
+            with suppress(FileNotFoundError):  # another process was quicker
+                if place.stat().st_mtime < older_than:
+                    shutil.rmtree(place, ignore_errors=True)
+                    gone.append(place.name)
+        return gone
+
+
+def _changed_at(path: Path) -> float:
+    """Seconds since the epoch; never long ago for a link, or for what was renamed a moment ago."""
+    try:
+        return inf if path.is_symlink() else path.stat().st_mtime
+    except FileNotFoundError:
+        return inf
