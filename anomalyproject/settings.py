@@ -13,7 +13,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from anomalyproject.env import env_bool, env_choice, env_int, env_list, env_networks, env_secret, env_str
+from anomalyproject.env import (
+    arm_failpoints,
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_networks,
+    env_secret,
+    env_str,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -44,6 +53,8 @@ def _is_loopback(host: str) -> bool:
 OPEN_DEVELOPMENT_MODE = DEBUG and _is_loopback(HOST)
 # The older service's clients read and predict without credentials; OFF asks them for some.
 ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=True)
+
+arm_failpoints(debug=DEBUG)  # for `make faults` alone
 
 INSTALLED_APPS = [
     "unfold",

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from training.errors import BackupError, NotAllowedNowError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
+from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest, fsync_directory, sign_directory, verify_directory
 from training.models import Backup, ModelVersion
 
@@ -66,16 +67,19 @@ def publish(model_class: type[Stored], name: str, *, facts: Mapping[str, Any]) -
     `facts` is read at the end, so the block may fill that too. Whatever fails, an error of the block or
     of the disk, leaves nothing; OSError when the name is taken. The row is the caller's: see `read_back`.
     """
-    target = _directory(model_class, name)
+    target, kind = _directory(model_class, name), model_class.DIRECTORY
     root = _made_root(target)
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=root))
     try:
+        failpoint(f"{kind}.begun")
         yield temporary
-        sign_directory(
-            temporary, key=settings.ARTIFACT_SIGNING_KEYS[0], kind=model_class.DIRECTORY, facts=facts
-        )
+        failpoint(f"{kind}.filled")
+        sign_directory(temporary, key=settings.ARTIFACT_SIGNING_KEYS[0], kind=kind, facts=facts)
+        failpoint(f"{kind}.signed")
         temporary.rename(target)
+        failpoint(f"{kind}.renamed")
         fsync_directory(root)
+        failpoint(f"{kind}.durable")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -175,6 +179,7 @@ def remove(stored: Stored) -> None:
     rows = type(stored).objects.filter(pk=stored.pk)
     if not rows.filter(removable).update(pruned_at=now) and rows.filter(pruned_at=None).exists():
         raise NotAllowedNowError(f"{stored.name} is the active version.")
+    failpoint("remove.noted")
     stored.pruned_at = now
     shutil.rmtree(directory, ignore_errors=True)  # what stays is swept
 
