@@ -68,12 +68,12 @@ def receive_files(*, files: Sequence[Upload], status: Anomaly.Status, user: User
         _look(received)
         failpoint("import.looked")
         received.save(force_insert=True)
-        failpoint("import.received")
     except BaseException as error:
         shutil.rmtree(received.place, ignore_errors=True)
         if isinstance(error, DataFileError):
             raise _without_places(error, received) from error
         raise
+    failpoint("import.received")
     return received
 
 
