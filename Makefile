@@ -1,4 +1,4 @@
-# `make run` starts the product, `make test` proves it, `make e2e` shows it in a browser.
+# `make run` starts the product, `make test` proves it, `make e2e` shows it in a browser, `make faults` harms it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export HOST ?= 127.0.0.1
 export PORT ?= 5000
 
-.PHONY: run test lint suite e2e clean
+.PHONY: run test lint suite e2e faults clean
 
 run: $(VENV)/.run
 	@$(BIN)/python manage.py bootstrap && exec $(BIN)/honcho start
@@ -27,6 +27,11 @@ suite: $(VENV)/.test
 e2e: $(VENV)/.test
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
 	$(BIN)/pytest e2e -n 0 -rP
+
+# The product through every fault that it must survive, on SQLite and on the PostgreSQL of SERVER: an hour or two.
+# FAULTS=short tries each kind of fault once.
+faults: $(VENV)/.test
+	$(BIN)/python -m faults $(if $(filter short,$(FAULTS)),--short) $(if $(SERVER),--server $(SERVER))
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

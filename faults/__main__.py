@@ -7,15 +7,17 @@ and survived. The first loss ends the run, with what was lost and an exit code t
 import argparse
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 
 from e2e.product import ROOT, database, free_port
-from tests.queue_processes import MARK
+from tests.queue_processes import MARK, running
 
 FIGURES = range(1, 10)
 SERVER = "postgres://postgres@127.0.0.1:5432"
@@ -24,26 +26,39 @@ SERVER = "postgres://postgres@127.0.0.1:5432"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--short", action="store_true", help="each kind of fault, but only once or so")
+    parser.add_argument(
+        "--most", type=int, default=500, metavar="N", help="try no fault more often than that"
+    )
     parser.add_argument("--figures", type=_figures, default=list(FIGURES), metavar="1,2,…")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], help="default: both")
     parser.add_argument("--server", default=SERVER, help=f"where PostgreSQL answers (default: {SERVER})")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    effort = {"FAULTS": "short" if options.short else "", "FAULTS_MOST": str(options.most)}
     for name in [options.database] if options.database else _databases(options.server):
-        if code := run(name, options.server, options.figures, short=options.short):
+        if code := run(name, options.server, options.figures, effort):
             return code
     return 0
 
 
-def run(name: str, server: str, figures: list[int], *, short: bool) -> int:
-    """The figures on that database, in a process of their own: its settings say which; the exit code."""
-    with tempfile.TemporaryDirectory(prefix="faults-") as directory:
+def run(name: str, server: str, figures: list[int], effort: dict[str, str]) -> int:
+    """The figures on that database, in a process of their own: its settings say which; the exit code.
+
+    Nothing that it started is left.
+    """
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as directory:
         scratch = Path(directory)
         (scratch / "media").mkdir()
         (scratch / "shots").mkdir()
         with database(scratch, f"{server}/x" if name == "postgresql" else "") as url:
+            environment = _environment(scratch, url) | effort
             command = [sys.executable, "-m", "faults.one_database", str(scratch), *map(str, figures)]
-            environment = _environment(scratch, url) | ({"FAULTS": "short"} if short else {})
-            return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+            try:
+                return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+            finally:
+                for process in running(environment[MARK]):
+                    with suppress(ProcessLookupError):
+                        process.signal(signal.SIGKILL)
 
 
 def _environment(scratch: Path, url: str) -> dict[str, str]:

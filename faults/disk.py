@@ -8,7 +8,7 @@ from faults.invariants import Ledger, check_predictions
 from faults.product import Product, last_session, wait_for_end
 from faults.restores import Drill
 from faults.sessions import DIRECTORY, PASSINGS, next_one_works
-from faults.table import Table
+from faults.table import Effort, Table
 from training.models import TrainingSession
 
 ERRORS = ("ENOSPC", "EIO")
@@ -24,10 +24,10 @@ RESTORE = (
 LIMITS = (0, 1_000, 30_000, 100_000)  # bytes that a file may have, written by a process under such a limit
 
 
-def failing(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def failing(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     for number, point in enumerate(TRAINING):
         with table.row(9, f"disk full or I/O error, training at {point}") as row:
-            for n in range(1 if short else 2 * PASSINGS.get(point, 1)):
+            for n in range(effort.times(2 * PASSINGS.get(point, 1))):
                 with row.trial():
                     error = ERRORS[(number + n) % 2]
                     _training_fails(product, ledger, point, f"oserror:{error}@{1 + n // 2}")
@@ -35,12 +35,12 @@ def failing(product: Product, ledger: Ledger, table: Table, *, short: bool) -> N
     drill = Drill(product, ledger)
     for number, point in enumerate(RESTORE):
         with table.row(9, f"disk full or I/O error, restore at {point}") as row:
-            for n in range(1 if short else 2):
+            for n in range(effort.times(2)):
                 with row.trial():
                     product.arm(point, f"oserror:{ERRORS[(number + n) % 2]}")
                     assert not drill.fails(partial(_restore_fails, product)), "new after an error"
     imports.disk_full(product, ledger, table)
-    _limited(product, ledger, table, limits=LIMITS[1:2] if short else LIMITS)
+    _limited(product, ledger, table, limits=LIMITS[1:2] if effort.is_short else LIMITS)
 
 
 def _training_fails(product: Product, ledger: Ledger, point: str, action: str) -> None:

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from faults.invariants import Ledger
 from faults.product import SCORES, Product
-from faults.table import Table
+from faults.table import Effort, Table
 from training import file_imports
 from training.ml import failpoints
 from training.models import Anomaly, FileImport
@@ -35,16 +35,16 @@ def receive(csv: str) -> FileImport:
     return file_imports.receive_files(files=[file], status=Anomaly.Status.APPROVED, user=None)
 
 
-def killed(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def killed(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """A part of figure 1."""
-    for point in RECEIVING[-1:] if short else RECEIVING:
+    for point in RECEIVING[-1:] if effort.is_short else RECEIVING:
         with table.row(1, f"kill -9 of an import at {point}") as row, row.trial():
             _, csv = _file(product)
             _kill(product, point, RECEIVE.format(csv=csv))
             for waiting in FileImport.objects.filter(status=WAITING):
                 file_imports.discard_import(waiting=waiting, user=None)
             ledger.check()
-    for point in STORING[1:2] if short else STORING:
+    for point in STORING[1:2] if effort.is_short else STORING:
         with table.row(1, f"kill -9 of an import at {point}") as row, row.trial():
             batch, csv = _file(product)
             waiting = receive(csv)

@@ -17,7 +17,7 @@ from requests import RequestException
 from faults import disk, queues, restores, sessions, tampering, web
 from faults.invariants import Ledger, stored
 from faults.product import Product
-from faults.table import Table
+from faults.table import Effort, Table
 
 SCENARIOS = {
     1: sessions.killed_at_each_step,
@@ -36,10 +36,11 @@ TAIL = 3_000  # characters of a log that are shown after a loss
 def main(scratch: Path, figures: list[int]) -> int:
     product = Product(scratch)
     table = Table(connection.vendor)
+    effort = Effort(is_short=os.environ["FAULTS"] == "short", most=int(os.environ["FAULTS_MOST"]))
     try:
         ledger = prepare(product)
         for figure in figures:
-            SCENARIOS[figure](product, ledger, table, short=os.environ.get("FAULTS") == "short")
+            SCENARIOS[figure](product, ledger, table, effort=effort)
     except (AssertionError, RequestException) as loss:
         for log in sorted(scratch.glob("*.log")):
             print(f"--- {log.name}\n{log.read_text()[-TAIL:]}")
@@ -47,7 +48,6 @@ def main(scratch: Path, figures: list[int]) -> int:
         print(f"LOST on {table.database}: {loss}", flush=True)
         return 1
     finally:
-        product.end()
         connection.close()
     print(f"All survived, in {time.monotonic() - table.started:.0f} s.", flush=True)
     return 0

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import requests
 
 from e2e.product import ROOT, start, wait_for
-from tests.queue_processes import MARK, Queue, Running, running, trainings, wait_until
+from tests.queue_processes import MARK, Queue, Running, trainings, wait_until
 from training.models import TrainingSession
 from training.sample import sample_frame
 
@@ -86,12 +85,6 @@ class Product:
         for other in [*self.queues]:
             self.stop_queue(other)
         self.start_queue()
-
-    def end(self) -> None:
-        """Whatever still runs."""
-        for process in running(self.mark):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
 
     def manage(self, *arguments: str, **more: Any) -> "subprocess.CompletedProcess[str]":
         """A command of manage.py, unarmed but for what `more` says of its environment."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faults.invariants import Ledger
 from faults.product import Product, last_session, wait_for_end
-from faults.table import Table
+from faults.table import Effort, Table
 from tests.queue_processes import Running, launchers, running, wait_until
 from training import sessions
 from training.models import ModelVersion, TrainingSession
@@ -66,11 +66,11 @@ def one_at_a_time(product: Product) -> Iterator[None]:
     assert longest <= LEAVING, f"two trainings at once, for {longest:.1f} s"
 
 
-def idle_deaths(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def idle_deaths(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Figure 2. A session is started as the admin does it; the watch alone is started again from outside."""
     for number, part in enumerate(("worker", "monitor", "pusher", "launcher", "sentinel", "watch")):
         with table.row(2, f"kill -9 of the idle {part}") as row:
-            for _ in range(1 if short else 10):
+            for _ in range(effort.times(10)):
                 with row.trial(), one_at_a_time(product):
                     product.wait_for_queue()
                     _kill(product, _part(product, number))
@@ -105,11 +105,11 @@ def _kill(product: Product, process: Running | None) -> None:
     product.start_queue()
 
 
-def three_queues(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def three_queues(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Figure 4."""
     product.start_queue()
     product.start_queue()
-    requests = 40 if short else 500
+    requests = effort.times(500, short=40)
     with table.row(4, f"{requests} requests for three queues") as row, one_at_a_time(product):
         batches = [[product.record(f"Q-{n}", n)] for n in range(requests)]
         with ThreadPoolExecutor(CLIENTS) as pool:
@@ -123,7 +123,7 @@ def three_queues(product: Product, ledger: Ledger, table: Table, *, short: bool)
     for whole in (True, False):
         who = "the holder, whole," if whole else "the holder's worker"
         with table.row(4, f"{who} paused past its lease") as row:
-            for _ in range(1 if short else 5):
+            for _ in range(effort.times(5)):
                 with row.trial(), one_at_a_time(product):
                     _paused(product, ledger, whole=whole)
     for queue in product.queues[1:]:

@@ -16,7 +16,7 @@ from faults.invariants import (
 )
 from faults.product import Product
 from faults.sessions import DIRECTORY
-from faults.table import Table
+from faults.table import Effort, Table
 from tests.trained import identical, predictions
 from training import artifacts, backups
 from training.ml.scorer import Suggestion
@@ -99,10 +99,10 @@ class Drill:
         self.ledger.check()
 
 
-def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     drill = Drill(product, ledger)
     with table.row(8, "restored: records and predictions identical, bit for bit") as row:
-        for _ in range(1 if short else 20):
+        for _ in range(effort.times(20)):
             with row.trial():
                 drill.restore(drill.older)
                 drill.restore(drill.newer)
@@ -114,9 +114,9 @@ def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, short
             return
         raise AssertionError(f"nobody died: {answer.status_code} {answer.text[:200]}")
 
-    for point in POINTS[:: 2 if short else 1]:
+    for point in POINTS[:: effort.times(1, short=2)]:
         with table.row(8, f"kill -9 of the restore at {point}") as row:
-            for _ in range(1 if short else 3):
+            for _ in range(effort.times(3)):
                 with row.trial():
                     shot = product.arm(point, "kill")
                     is_new = drill.fails(attempt)

@@ -10,7 +10,7 @@ import requests
 from faults import imports
 from faults.invariants import Ledger, check_records, stored, with_batch
 from faults.product import Product, last_session, wait_for_end
-from faults.table import Table
+from faults.table import Effort, Table
 from tests.queue_processes import Running, running, wait_until
 from training import sessions
 from training.models import TrainingSession
@@ -40,9 +40,9 @@ TRAINING = (
 Status = TrainingSession.Status
 
 
-def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Figure 1."""
-    times = 1 if short else 20
+    times = effort.times(20)
     for point in WEB:
         with table.row(1, f"kill -9 of the web process at {point}") as row:
             for _ in range(times):
@@ -60,7 +60,7 @@ def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, short
                 with row.trial():
                     row.took(_killed_in_session(product, ledger, point, "kill"), at_most=60)
                     product.wait_for_queue()
-    imports.killed(product, ledger, table, short=short)
+    imports.killed(product, ledger, table, effort=effort)
     next_one_works(product, ledger)
 
 
@@ -110,11 +110,11 @@ def next_one_works(product: Product, ledger: Ledger) -> None:
     ledger.check()
 
 
-def always_dying(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def always_dying(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Figure 3."""
     for point, who, times in (
-        ("training.fitting", "the training", 1 if short else 20),
-        ("session.launched", "the worker", 0 if short else 3),
+        ("training.fitting", "the training", effort.times(20)),
+        ("session.launched", "the worker", effort.times(3, short=0)),
     ):
         if not times:
             continue
@@ -147,9 +147,9 @@ def _dies_each_time(product: Product, ledger: Ledger, point: str) -> float:
     return time.monotonic() - began
 
 
-def stopped(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def stopped(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Figure 5: all of it while the training is stuck in C and hears no signal but SIGKILL."""
-    times = 1 if short else 10
+    times = effort.times(10)
     with table.row(5, "cancelled while stuck in C") as row:
         for _ in range(times):
             with row.trial(), _stuck(product, ledger) as (session, training):
@@ -167,12 +167,12 @@ def stopped(product: Product, ledger: Ledger, table: Table, *, short: bool) -> N
                 wait_for_end()
                 assert (last_session().status, last_session().attempts) == (Status.SUCCEEDED, 2)
                 product.wait_for_queue()
-    _stopped_queue(product, ledger, table, short=short)
-    _timed_out(product, ledger, table, times=1 if short else 5)
+    _stopped_queue(product, ledger, table, effort=effort)
+    _timed_out(product, ledger, table, times=effort.times(5))
 
 
-def _stopped_queue(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
-    grace = 2 if short else 20  # the Procfile's, and the command's own
+def _stopped_queue(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
+    grace = 2 if effort.is_short else 20  # the Procfile's, and the command's own
     with (
         table.row(5, f"SIGTERM of the queue while stuck in C, {grace} s of grace") as row,
         row.trial(),

@@ -8,6 +8,17 @@ from dataclasses import dataclass
 LINE = "{:>6}  {:<58} {:<10} {:>6} {:>9} {:>10}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How often things are tried: each kind of fault at least once."""
+
+    is_short: bool = False
+    most: int = 500
+
+    def times(self, full: int, *, short: int = 1) -> int:
+        return short if self.is_short else min(full, self.most)
+
+
 @dataclass(kw_only=True)
 class Row:
     """One kind of fault. `slowest`: seconds until what its figure bounds, None when it bounds nothing."""

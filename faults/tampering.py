@@ -10,7 +10,7 @@ from typing import Any
 
 from faults.invariants import PROBES, Ledger, check_predictions
 from faults.product import Product
-from faults.table import Table
+from faults.table import Effort, Table
 from training import artifacts, backups, restoring, versions
 from training.artifacts import Stored
 from training.errors import BackupError, UnservableVersionError
@@ -22,14 +22,14 @@ HTTP = 10  # every so many flips the web processes are asked too
 _unpickled: list[object] = []
 
 
-def tampered(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def tampered(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     active = ModelVersion.objects.get(is_active=True)
     backup = backups.create_backup(kind=Backup.Kind.MANUAL)
     check_predictions(product)  # and it is known what they are
     _watch_unpickling()
     with table.row(7, "a bit flipped in a model or a backup") as row:
         chance = random.Random(SEED)
-        for n in range(20 if short else 200):
+        for n in range(effort.times(200, short=20)):
             with row.trial():
                 _flip(product, (active, backup)[n % 2], chance, ask=n % HTTP < 2)
     artifacts.verify(active)
@@ -38,7 +38,7 @@ def tampered(product: Product, ledger: Ledger, table: Table, *, short: bool) -> 
     assert _counted(lambda: artifacts.load_scorer(active)) > 0, "unpickling would not have been seen"
     mark = product.scratch / "ran"
     files = sorted(path.name for path in artifacts.directory_of(active).glob("*.pkl"))
-    for name in files[:1] if short else files:
+    for name in files[:1] if effort.is_short else files:
         with table.row(7, f"a pickle planted in {name}") as row, row.trial():
             _plant(product, active, backup, name, mark)
     artifacts.verify(active)

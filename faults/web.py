@@ -13,7 +13,7 @@ from e2e.product import free_port, start, wait_for
 from faults.invariants import PROBES, Ledger, check_predictions
 from faults.product import Product
 from faults.sessions import next_one_works
-from faults.table import Table
+from faults.table import Effort, Table
 from tests.queue_processes import wait_until
 from training import versions
 from training.models import ModelVersion
@@ -24,12 +24,12 @@ PAUSE = 0.01  # seconds between a client's requests
 
 
 class Client(threading.Thread):
-    """Asks one worker again and again: when it asked, and which version answered."""
+    """Asks one worker again and again: when it asked, which version answered, and when."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
         self.url = url
-        self.answers: list[tuple[float, int]] = []
+        self.answers: list[tuple[float, int, float]] = []
         self.errors: list[str] = []
         self.is_over = False
 
@@ -40,15 +40,16 @@ class Client(threading.Thread):
                 try:
                     answer = session.post(f"{self.url}/predict", json=PROBES[0], timeout=30)
                     answer.raise_for_status()
-                    self.answers.append((asked, answer.json()["model_version"]))
+                    version = answer.json()["model_version"]
+                    self.answers.append((asked, version, time.monotonic()))
                 except requests.RequestException as error:
                     self.errors.append(str(error))
                 time.sleep(PAUSE)
 
 
-def activations(product: Product, ledger: Ledger, table: Table, *, short: bool) -> None:
+def activations(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Each worker is a web process of its own, so that it is known which one answered."""
-    count = 6 if short else 50
+    count = effort.times(50, short=6)
     while ModelVersion.objects.usable().count() < 3:
         next_one_works(product, ledger)
     offered = list(ModelVersion.objects.usable()[:3])
@@ -66,19 +67,19 @@ def activations(product: Product, ledger: Ledger, table: Table, *, short: bool) 
 
 
 def _switched(clients: Sequence[Client], version: ModelVersion, activated: float) -> float:
-    """Seconds after the activation at which a worker was last asked and answered with another version."""
+    """Seconds after the activation until the last worker had answered with that version."""
     wait_until(lambda: all(client.answers and client.answers[-1][1] == version.pk for client in clients), 30)
     time.sleep(SETTLED)
-    late = activated
+    last = activated
     for client in clients:
         assert not client.errors, f"{client.url}: {client.errors[0]}"
-        answers = [answer for answer in client.answers if answer[0] >= activated]
+        answers = [answer for answer in client.answers if answer[2] >= activated]
         client.answers = answers[-1:]
-        first = next(asked for asked, answered in answers if answered == version.pk)
-        back = [asked for asked, answered in answers if asked > first and answered != version.pk]
+        first, _, answered = next(answer for answer in answers if answer[1] == version.pk)
+        back = [answer for answer in answers if answer[0] > first and answer[1] != version.pk]
         assert not back, f"{client.url} went back to another version"
-        late = max([late, *(asked for asked, answered in answers if answered != version.pk)])
-    return late - activated
+        last = max(last, answered)
+    return last - activated
 
 
 @contextmanager

@@ -89,8 +89,8 @@ class Truth(NamedTuple):
         version, session = ModelVersion.objects.active(), TrainingSession.objects.active().first()
         return cls(
             records={anomaly_id: (status, tuple(values)) for anomaly_id, status, *values in rows},
-            active=version and version.pk,
-            session=session and (session.status, session.attempts, session.cancel_requested),
+            active=version.pk if version else None,
+            session=(session.status, session.attempts, session.cancel_requested) if session else None,
         )
 
     def with_records(self, changes: Records) -> "Truth":
@@ -351,8 +351,8 @@ class Loop(RuleBasedStateMachine):
         if now.session:
             self.attempt(restore, then=now, fault="", error=SessionActiveError)
             return
-        is_damaged = is_damaged and held.active not in {None, now.active}
-        if is_damaged:
+        is_damaged = is_damaged and held.active != now.active
+        if is_damaged and held.active:
             version = ModelVersion.objects.get(pk=held.active)
             (artifacts.directory_of(version) / "features.pkl").write_bytes(b"damaged")
         left: Records = {key: (PENDING, values) for key, values in now.approved.items()}
@@ -360,7 +360,7 @@ class Loop(RuleBasedStateMachine):
         then = now.with_records(left).with_records(back)._replace(active=held.active)
         present = Held(now.approved, now.active)
         self.attempt(restore, then=then, fault=fault, held=present)
-        if is_damaged and self.truth != then:  # nothing but a restore mends the files
+        if is_damaged and held.active and self.truth != then:  # nothing but a restore mends the files
             self.attempt(restore, then=then, fault="", held=present)
 
     @rule()
