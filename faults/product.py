@@ -128,6 +128,11 @@ class Product:
     def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
         return requests.post(f"{self.url}{path}", json=body, timeout=ANSWER, **options)
 
+    def status(self) -> dict[str, Any]:
+        """The answer to GET /train/status."""
+        body: dict[str, Any] = requests.get(f"{self.url}/train/status", timeout=ANSWER).json()
+        return body
+
     def predict(self, reports: list[Mapping[str, str]], url: str = "") -> dict[str, Any]:
         """The answer to POST /predict, as soon as a web process is there to give it."""
 

@@ -16,7 +16,6 @@ from training import sessions
 from training.models import ModelVersion, TrainingSession
 
 CLIENTS = 8
-REFUSED = 1.0  # seconds that a client waits after a refusal
 LEAVING = 2.0  # seconds
 SAMPLE = 0.05  # seconds between looks at the processes
 Status = TrainingSession.Status
@@ -52,7 +51,7 @@ def _works(process: Running) -> bool:
 
 
 @contextmanager
-def one_at_a_time(product: Product) -> Iterator[None]:
+def one_at_a_time(product: Product) -> Iterator[Watch]:
     """Never two trainings at once, as long as the block lasts: the sessions' log says so, and the processes.
 
     One that has published, or lost its session, has a moment to leave.
@@ -60,7 +59,7 @@ def one_at_a_time(product: Product) -> Iterator[None]:
     watch = Watch(product)
     watch.start()
     try:
-        yield
+        yield watch
     finally:
         longest = watch.end()
     assert longest <= LEAVING, f"two trainings at once, for {longest:.1f} s"
@@ -110,7 +109,7 @@ def three_queues(product: Product, ledger: Ledger, table: Table, *, effort: Effo
     product.start_queue()
     product.start_queue()
     requests = effort.times(500, short=40)
-    with table.row(4, f"{requests} requests for three queues") as row, one_at_a_time(product):
+    with table.row(4, f"{requests} requests for three queues") as row, one_at_a_time(product) as watch:
         batches = [[product.record(f"Q-{n}", n)] for n in range(requests)]
         with ThreadPoolExecutor(CLIENTS) as pool:
             accepted = list(pool.map(lambda batch: _accepted(product, batch), batches))
@@ -118,23 +117,25 @@ def three_queues(product: Product, ledger: Ledger, table: Table, *, effort: Effo
         for batch, was_accepted in zip(batches, accepted, strict=True):
             if was_accepted:
                 ledger.accept(batch)
-        assert sum(accepted) >= 2, "hardly any session ran"
+        assert any(accepted)
         ledger.check()
+        row.took(watch.longest, at_most=LEAVING)
     for whole in (True, False):
         who = "the holder, whole," if whole else "the holder's worker"
         with table.row(4, f"{who} paused past its lease") as row:
             for _ in range(effort.times(5)):
-                with row.trial(), one_at_a_time(product):
+                with row.trial(), one_at_a_time(product) as watch:
                     _paused(product, ledger, whole=whole)
+                    row.took(watch.longest, at_most=LEAVING)
     for queue in product.queues[1:]:
         product.stop_queue(queue)
 
 
 def _accepted(product: Product, batch: list[dict[str, object]]) -> bool:
-    """Whether it was, in the end; it was refused because another session is active, else."""
+    """Whether it was; else another session was active, and this client's next request races for its end."""
     answer = product.train(batch, prefer="respond-async" if int(str(batch[0]["anomaly_id"])[2:]) % 2 else "")
     if answer.status_code == 409:
-        time.sleep(REFUSED)
+        wait_until(lambda: not product.status()["is_training"], 60)
         return False
     assert answer.status_code in {200, 202}, f"{answer.status_code} {answer.text[:300]}"
     return True
@@ -157,7 +158,8 @@ def _paused(product: Product, ledger: Ledger, *, whole: bool) -> None:
     session.refresh_from_db()
     assert (session.status, session.attempts) == (Status.SUCCEEDED, 2), session.reason
     for process in reversed(stopped):
-        process.signal(signal.SIGCONT)
+        with suppress(ProcessLookupError):  # its own watch may have found the queue deaf, and ended it
+            process.signal(signal.SIGCONT)
     wait_until(lambda: training not in running(product.mark), 10)
     assert ModelVersion.objects.count() == before + 1
     ledger.check()

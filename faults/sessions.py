@@ -191,7 +191,7 @@ def _stopped_queue(product: Product, ledger: Ledger, table: Table, *, effort: Ef
 
 
 def _timed_out(product: Product, ledger: Ledger, table: Table, *, times: int) -> None:
-    timeout = 5  # seconds, instead of an hour: the bound counts from it
+    timeout = 15  # seconds, instead of an hour: the bound counts from it
     with (
         table.row(5, f"stuck in C past a timeout of {timeout} s") as row,
         product.other_queue(TRAINING_TIMEOUT=str(timeout)),
@@ -209,10 +209,10 @@ def _timed_out(product: Product, ledger: Ledger, table: Table, *, times: int) ->
 def _stuck(product: Product, ledger: Ledger) -> Iterator[tuple[TrainingSession, Running]]:
     """A session whose training hangs; afterwards nothing is lost."""
     batch = product.batch()
-    shot = product.arm("training.fitting", "hang")
+    shot = product.arm("training.started", "hang")
     assert product.train(batch, prefer="respond-async").status_code == 202
     ledger.accept(batch)
-    wait_until(lambda: not shot.exists())
+    wait_until(lambda: not shot.exists(), 60)
     (training,) = product.trainings()
     yield last_session(), training
     ledger.check()

@@ -45,7 +45,7 @@ from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingS
 
 LONG = os.environ.get("HYPOTHESIS") == "long"
 STORIES = hypothesis_settings(
-    max_examples=300 if LONG else 20,
+    max_examples=300 if LONG else 25,
     stateful_step_count=50 if LONG else 15,
     derandomize=not LONG,
     database=None,
@@ -73,6 +73,7 @@ def crashes(*passed: str) -> st.SearchStrategy[str]:
 
 
 RESTORE = ("restore.", "records.stored", "activate.moved", "model_versions.")
+IN_ONE = ("records.stored", "restore.stored", "restore.reopened", "restore.claimed", "activate.moved")
 BACKUP = ("backup.", "model_backups.", "records.part", "records.renamed")
 
 
@@ -137,7 +138,7 @@ class Loop(RuleBasedStateMachine):
         self.restores, self.turned = 0, 0  # restores so far, and how many versions there were at the last
         self.predictor = Predictor()
         self.accept(dict.fromkeys(IDS[:3], (2.0, 1.0, 4.0)), "")
-        self.train("")
+        self.train_any("")
         self.reload("")
 
     # --- The model ---
@@ -269,6 +270,15 @@ class Loop(RuleBasedStateMachine):
 
     @rule(fault=crashes(*BACKUP, "session.claimed", "training.", "bundle.", "model_versions."))
     def train(self, fault: str) -> None:
+        self.train_any(fault)
+
+    @precondition(lambda self: not self.truth.session or self.truth.session[0] == QUEUED)
+    @rule(fault=crashes("backup.row", "model_versions.durable", "training.saved", "training.finished"))
+    def train_in_one(self, fault: str) -> None:
+        """Where most could go wrong: while version and session are written."""
+        self.train_any(fault)
+
+    def train_any(self, fault: str) -> None:
         """The session that waits, or a new one; a running one that crashed is nobody's yet."""
         now = self.truth
         if now.session is None and not now.approved:
@@ -342,9 +352,18 @@ class Loop(RuleBasedStateMachine):
             lambda: backups.create_backup(kind=Backup.Kind.MANUAL), then=self.truth, fault=fault, held=held
         )
 
+    @precondition(lambda self: self.held and not self.truth.session)
+    @rule(data=st.data(), fault=crashes(*IN_ONE))
+    def restore_in_one(self, data: st.DataObject, fault: str) -> None:
+        """Where most could go wrong: while records and version are switched."""
+        self.restore_any(data, fault, is_damaged=False)
+
     @precondition(lambda self: self.held)
     @rule(data=st.data(), is_damaged=st.booleans(), fault=crashes(*BACKUP, *RESTORE))
     def restore(self, data: st.DataObject, is_damaged: bool, fault: str) -> None:
+        self.restore_any(data, fault, is_damaged=is_damaged)
+
+    def restore_any(self, data: st.DataObject, fault: str, *, is_damaged: bool) -> None:
         backup = Backup.objects.get(pk=data.draw(st.sampled_from(list(self.held))))
         held, now = self.held[backup.pk], self.truth
         restore = partial(restoring.restore_backup, backup=backup)
