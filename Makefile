@@ -1,4 +1,4 @@
-# `make run` starts the product, `make test` proves it, `make e2e` shows it in a browser.
+# `make run` starts the product, `make test` proves it, `make e2e` shows it in a browser, `make faults` harms it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export HOST ?= 127.0.0.1
 export PORT ?= 5000
 
-.PHONY: run test lint suite e2e nodes clean
+.PHONY: run test lint suite e2e nodes faults clean
 
 run: $(VENV)/.run
 	@$(BIN)/python manage.py bootstrap && exec $(BIN)/honcho start
@@ -31,6 +31,11 @@ e2e: $(VENV)/.test
 # Several machines on this one, some of them killed: needs PostgreSQL and Redis on loopback. NODES=--short: two minutes.
 nodes: $(VENV)/.test
 	$(BIN)/python -m nodes $(NODES)
+
+# The product through every fault that it must survive, on SQLite and on the PostgreSQL of SERVER: an hour or two.
+# FAULTS=short tries each kind of fault once.
+faults: $(VENV)/.test
+	$(BIN)/python -m faults $(if $(filter short,$(FAULTS)),--short) $(if $(SERVER),--server $(SERVER))
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

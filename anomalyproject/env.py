@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from training.ml import failpoints
+
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)/?")
@@ -140,6 +142,22 @@ def env_secret(name: str, *, development_directory: Path | None) -> str:
     if not path.exists():
         _create_once(path, secrets.token_urlsafe(48))
     return path.read_text(encoding="ascii")
+
+
+def arm_failpoints(*, debug: bool) -> None:
+    """Faults on purpose, when FAILPOINTS or FAILPOINTS_SHOTS asks for them: see training.ml.failpoints.
+
+    With DEBUG off that stops the start, unless FAILPOINTS_ALLOWED says that it is meant.
+    """
+    points, shots = env_str("FAILPOINTS"), env_str("FAILPOINTS_SHOTS")
+    if not points and not shots:
+        return
+    if not debug and not env_bool("FAILPOINTS_ALLOWED", default=False):
+        raise ImproperlyConfigured("FAILPOINTS make processes die on purpose: not when DEBUG is off")
+    try:
+        failpoints.arm(points, shots=Path(shots) if shots else None)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"FAILPOINTS: {error}") from error
 
 
 def _create_once(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from anomalyproject.env import (
+    arm_failpoints,
     env_bool,
     env_cache,
     env_choice,
@@ -59,6 +60,8 @@ def _is_loopback(host: str) -> bool:
 OPEN_DEVELOPMENT_MODE = DEBUG and _is_loopback(HOST)
 # The older service's clients read and predict without credentials; OFF asks them for some.
 ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=True)
+
+arm_failpoints(debug=DEBUG)  # for `make faults` alone
 
 INSTALLED_APPS = [
     "unfold",

@@ -47,31 +47,30 @@ class Product:
 @contextmanager
 def running(scratch: Path) -> Iterator[Product]:
     """Prepared, trained once, web and queue up until the end; on the server of DATABASE_URL, if it is set."""
-    with _database(scratch) as url:
+    with database(scratch, os.environ.get("DATABASE_URL", "")) as url:
         yield from _running(scratch, url)
 
 
 @contextmanager
-def _database(scratch: Path) -> Iterator[str]:
-    """The address of an empty database: a file, or one that is made for this run and dropped after it."""
-    server = os.environ.get("DATABASE_URL", "")
+def database(scratch: Path, server: str) -> Iterator[str]:
+    """The address of an empty database: a file, or one that is made on the server and dropped at the end."""
     if not server.startswith("postgres"):
         yield f"sqlite:///{scratch}/db.sqlite3"
         return
     base, name = server.rpartition("/")[0], f"e2e_{secrets.token_hex(4)}"
-    database = sql.Identifier(name)
+    identifier = sql.Identifier(name)
     with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
         try:
             yield f"{base}/{name}"
         finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
 
-def _running(scratch: Path, database: str) -> Iterator[Product]:
-    port = _free_port()
+def _running(scratch: Path, address: str) -> Iterator[Product]:
+    port = free_port()
     environment = os.environ | {
-        "DATABASE_URL": database,
+        "DATABASE_URL": address,
         "MEDIA_ROOT": str(scratch / "media"),
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -86,34 +85,26 @@ def _running(scratch: Path, database: str) -> Iterator[Product]:
     product = Product(url=f"http://127.0.0.1:{port}", environment=environment)
     product.manage("bootstrap")
     with _processes(environment, scratch, "web", "worker"):
-        _wait_for(product.url)
+        wait_for(product.url)
         yield product
 
 
 @contextmanager
 def beside(product: Product, scratch: Path, **environment: str) -> Iterator[Product]:
     """One more web process on the same database, with other settings."""
-    port = _free_port()
+    port = free_port()
     other = product.environment | environment | {"PORT": str(port), "WEB_WORKERS": "1"}
     with _processes(other, scratch, "web"):
-        _wait_for(f"http://127.0.0.1:{port}")
+        wait_for(f"http://127.0.0.1:{port}")
         yield Product(url=f"http://127.0.0.1:{port}", environment=other)
 
 
 @contextmanager
 def _processes(environment: dict[str, str], scratch: Path, *names: str) -> Iterator[None]:
-    """Those of the Procfile, each the leader of a group, ended together."""
-    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    started = []
+    """Those of the Procfile, ended together."""
+    logs = {name: scratch / f"{name}-{environment['PORT']}.log" for name in names}
+    started = [start(name, environment, log) for name, log in logs.items()]
     try:
-        for name in names:
-            command = shlex.split(commands[name])
-            with (scratch / f"{name}-{environment['PORT']}.log").open("w") as log:
-                started.append(
-                    subprocess.Popen(
-                        command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-                    )
-                )
         yield
     finally:
         for process in started:
@@ -122,7 +113,18 @@ def _processes(environment: dict[str, str], scratch: Path, *names: str) -> Itera
             process.wait(30)
 
 
-def _wait_for(url: str) -> None:
+def start(name: str, environment: dict[str, str], log: Path, *more: str) -> "subprocess.Popen[bytes]":
+    """That process of the Procfile, the leader of a group; `more` arguments come last."""
+    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    command = [*shlex.split(commands[name]), *more]
+    with log.open("a") as output:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+
+
+def wait_for(url: str) -> None:
+    """Until a model serves there. Raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
@@ -134,7 +136,7 @@ def _wait_for(url: str) -> None:
     raise TimeoutError(f"{url} is not healthy")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,9 +1,11 @@
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from anomalyproject.env import env_networks, env_storage
+from anomalyproject.env import arm_failpoints, env_networks, env_storage
+from training.ml import failpoints
 
 
 def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +81,29 @@ def test_half_an_address_of_a_bucket_stops_the_start(
     monkeypatch.setenv(name, value)
     with pytest.raises(ImproperlyConfigured, match=f"^{words}"):
         env_storage("ARTIFACT_STORAGE", timeout=5)
+
+
+def test_failpoints_are_refused_in_the_plant(monkeypatch: pytest.MonkeyPatch) -> None:
+    arm_failpoints(debug=False)
+    monkeypatch.setenv("FAILPOINTS", "training.saved=crash")
+    with pytest.raises(ImproperlyConfigured, match="not when DEBUG is off"):
+        arm_failpoints(debug=False)
+    failpoints.failpoint("training.saved")
+
+
+@pytest.mark.parametrize("environment", [{"debug": True}, {"debug": False, "allowed": "1"}])
+def test_failpoints_are_armed(environment: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILPOINTS", "training.saved=crash")
+    monkeypatch.setenv("FAILPOINTS_ALLOWED", environment.get("allowed", ""))
+    try:
+        arm_failpoints(debug=environment["debug"])
+        with pytest.raises(failpoints.Crash):
+            failpoints.failpoint("training.saved")
+    finally:
+        failpoints.disarm()
+
+
+def test_a_failpoint_that_does_not_exist_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILPOINTS", "training.nowhere=kill")
+    with pytest.raises(ImproperlyConfigured, match=r"^FAILPOINTS: there is no failpoint"):
+        arm_failpoints(debug=True)

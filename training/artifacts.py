@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
+from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest, sign_directory
 from training.models import Backup, ModelVersion
 from training.shelves import Shelf, StoredFile, local_shelf_of, shelf_of
@@ -69,14 +70,17 @@ def publish(model_class: type[Stored], name: str, *, facts: Mapping[str, Any]) -
     the disk or of the storage, leaves nothing; OSError when the name is taken. The row is the caller's:
     see `read_back`.
     """
-    shelf = _shelf(model_class)
+    shelf, kind = _shelf(model_class), model_class.DIRECTORY
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=shelf.workplace()))
     try:
+        failpoint(f"{kind}.begun")
         yield temporary
-        key = settings.ARTIFACT_SIGNING_KEYS[0]
-        sign_directory(temporary, key=key, kind=model_class.DIRECTORY, facts=facts)
+        failpoint(f"{kind}.filled")
+        sign_directory(temporary, key=settings.ARTIFACT_SIGNING_KEYS[0], kind=kind, facts=facts)
+        failpoint(f"{kind}.signed")
         with refusals_of(model_class):
             shelf.put(temporary, name)
+        failpoint(f"{kind}.durable")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -172,6 +176,7 @@ def remove(stored: Stored) -> None:
     rows = type(stored).objects.filter(pk=stored.pk)
     if not rows.filter(removable).update(pruned_at=now) and rows.filter(pruned_at=None).exists():
         raise NotAllowedNowError(f"{stored.name} is the active version.")
+    failpoint("remove.noted")
     stored.pruned_at = now
     with refusals_of(type(stored)):
         _shelf(type(stored)).remove(stored.name)  # what stays is swept

@@ -26,6 +26,7 @@ from django.utils import timezone
 from training import artifacts, datafiles, frames
 from training.errors import BackupError, TrainingError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
+from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest
 from training.models import Backup, ModelVersion, TrainingSession
 from training.policy import current_policy
@@ -46,13 +47,15 @@ def create_backup(
     facts: dict[str, Any] = {"created_at": now.isoformat()}
     try:
         with artifacts.reserved(Backup, _names(now)) as name:
+            failpoint("backup.reserved")
             with artifacts.publish(Backup, name, facts=facts) as directory:
                 version, facts["record_count"] = _write_records(directory, before)
                 facts["model"] = _copy_model(version, directory) if version else None
             manifest = artifacts.read_back(Backup, name)
+            failpoint("backup.read_back")
     except OSError as error:
         raise BackupError(f"The backup could not be written: {error.strerror}.") from error
-    return Backup.objects.create(
+    backup = Backup.objects.create(
         name=name,
         kind=kind,
         created_at=now,
@@ -63,6 +66,8 @@ def create_backup(
         record_count=facts["record_count"],
         model_version=version if holds_model(manifest) else None,
     )
+    failpoint("backup.row")
+    return backup
 
 
 def verify_backup(*, backup: Backup) -> Backup:
@@ -188,6 +193,7 @@ def _copy_model(version: ModelVersion, directory: Path) -> dict[str, Any]:
         logger.warning("The backup holds no model: %s", error)
         return facts | {"missing": str(error)}
     for name, content in contents.items():
+        failpoint("backup.model_file")
         (directory / name).write_bytes(content)
     return facts | {"facts": dict(manifest.facts), "files": sorted(contents)}
 

@@ -32,6 +32,7 @@ from training.datafiles import (
 from training.datafiles.cells import format_times
 from training.errors import NotAllowedNowError, StorageError
 from training.importing import import_records
+from training.ml.failpoints import failpoint
 from training.models import Anomaly, FileImport
 from training.records import RecordCounts, ScoredReport
 from training.shelves import Drawer, drawer_of
@@ -68,7 +69,9 @@ def receive_files(*, files: Sequence[Upload], status: Anomaly.Status, user: User
     received.place.mkdir(mode=0o700, parents=True)
     try:
         _keep(files, received)
+        failpoint("import.kept")
         _look(received)
+        failpoint("import.looked")
         with _storage_answers():
             _drawer().keep(received.directory)
         received.save(force_insert=True)
@@ -77,6 +80,7 @@ def receive_files(*, files: Sequence[Upload], status: Anomaly.Status, user: User
         if isinstance(error, DataFileError):
             raise _without_places(error, received) from error
         raise
+    failpoint("import.received")
     return received
 
 
@@ -92,6 +96,7 @@ def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
         records = read_files(waiting.paths)
         with transaction.atomic():
             _decide(waiting, STORED, user)  # first: it locks the row, so that of two who confirm one stores
+            failpoint("import.decided")
             counts = import_records(
                 records=records,
                 user=user,
@@ -100,6 +105,8 @@ def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
                 track=_tracked(waiting),
             )
             FileImport.objects.filter(pk=waiting.pk).update(**_counts(records, counts))
+            failpoint("import.stored")
+        failpoint("import.committed")
     except DataFileError as error:
         _require_waiting(waiting)  # or a colleague was quicker, and the files are gone
         raise _without_places(error, waiting) from error
@@ -184,6 +191,7 @@ def _keep(files: Sequence[Upload], received: FileImport) -> None:
         with path.open("wb") as kept:
             for chunk in file.chunks():
                 kept.write(chunk)
+                failpoint("import.file")
         unpack_workbook(path, limit=UNPACKED * settings.IMPORT_LIMIT)
 
 

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from training.ml.failpoints import failpoint
 from training.ml.records import COLUMNS
 from training.models import Anomaly, Review, ScoreChange
 
@@ -94,6 +95,7 @@ def store_records(
     with transaction.atomic():
         while chunk := list(islice(remaining, CHUNK)):
             counts += _store_chunk(chunk, user, source, reason, status, exactly=exactly)
+            failpoint("records.stored")
     return counts
 
 

@@ -20,6 +20,7 @@ from django.utils import timezone
 from training import artifacts, backups, notices, records, versions
 from training.errors import BackupError, SessionActiveError, StorageError, UnservableVersionError
 from training.ml.errors import TamperedArtifactError
+from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest
 from training.ml.records import COLUMNS, SCORE_COLUMNS
 from training.models import Activation, Anomaly, Backup, ModelVersion, ScoreChange, TrainingSession
@@ -126,23 +127,32 @@ def restore_backup(
     _refuse_during_session()
     on_step("Verifying the backup")
     manifest = artifacts.verify(backup)
+    failpoint("restore.verified")
     with tempfile.TemporaryDirectory() as copy:
         backups.copy_records(manifest, Path(copy))
+        failpoint("restore.copied")
         version = _version_of(manifest)
         if backups.holds_model(manifest):
             backups.try_model(manifest)
+        failpoint("restore.tried")
         on_step("Backing up the present")
         safety_backup = backups.create_backup(kind=Backup.Kind.BEFORE_RESTORE, user=user)
+        failpoint("restore.backed_up")
         files = _make_servable(version, manifest) if version else None
+        failpoint("restore.servable")
         on_step("Switching the model and the records")
         reason = f"Restored from {backup.name}"
         with transaction.atomic(), _wide_cache():
             _shut_out_writers()
+            failpoint("restore.locked")
             approved = _approved_keys()
             counts, kept = _store(manifest, Path(copy), user=user, reason=reason)
+            failpoint("restore.stored")
             reopened = _reopen(np.setdiff1d(approved, kept), user=user, reason=reason)
+            failpoint("restore.reopened")
             if version and files:
                 _claim_files(version, files)
+            failpoint("restore.claimed")
             versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user, note=reason)
             if version:
                 version.refresh_from_db()
@@ -153,6 +163,8 @@ def restore_backup(
                 records={"to_pending": reopened, "recreated": counts.created, "changed": counts.updated},
                 user=user,
             )
+            failpoint("restore.finished")
+    failpoint("restore.committed")
     return RestoreResult(
         backup=backup,
         safety_backup=safety_backup,
@@ -286,8 +298,10 @@ def _make_servable(version: ModelVersion, backup: Manifest) -> Manifest:
         logger.info("Writing %s from %s: %s", version.name, backup.path.name, error)
     try:
         artifacts.set_aside(version)
+        failpoint("restore.set_aside")
         with artifacts.publish(ModelVersion, version.name, facts=model["facts"]) as directory:
             for name in model["files"]:
+                failpoint("restore.model_file")
                 (directory / name).write_bytes(backup.read(name))
         return artifacts.read_back(ModelVersion, version.name)
     except OSError as error:

@@ -27,6 +27,7 @@ from training.errors import (
 )
 from training.ml import bundle
 from training.ml.errors import MLError
+from training.ml.failpoints import failpoint
 from training.ml.fitting import TrainedModel, fit_and_measure
 from training.ml.manifest import Manifest
 from training.ml.scorer import AnomalyScorer
@@ -107,14 +108,19 @@ def _watch_lease(session_id: int, number: int) -> None:
 def _train(attempt: Attempt) -> None:
     session = TrainingSession.objects.select_related("backup").get(pk=attempt.session_id)
     champion = ModelVersion.objects.active()
+    failpoint("training.started")
     attempt.advance(Step.BACKUP, 1)
     _back_up(session, attempt)
+    failpoint("training.backed_up")
     attempt.advance(Step.LOAD, 10)
     training_set = TrainingSet(read_at=timezone.now(), frame=frames.approved_frame())
+    failpoint("training.loaded")
     attempt.advance(Step.EVALUATE, 15)
     trained = _fit(training_set, champion, attempt)
+    failpoint("training.fitted")
     attempt.advance(Step.WRITE, 85)
     manifest = _write(trained, f"version_{training_set.read_at:%Y%m%d_%H%M%S}_{session.pk}_{attempt.number}")
+    failpoint("training.written")
     attempt.advance(Step.PUBLISH, 97)
     version = _version(trained, training_set, manifest, champion)
     _publish(version, session, champion, attempt)
@@ -139,6 +145,7 @@ def _fit(training_set: TrainingSet, champion: ModelVersion | None, attempt: Atte
     def on_progress(done: int, total: int, _label: str) -> None:
         step = Step.FIT if done * 2 > total else Step.EVALUATE
         attempt.advance(step, 15 + 70 * done // total)
+        failpoint("training.fitting")
 
     return fit_and_measure(training_set.frame, champion_twin=_twin_of(champion), on_progress=on_progress)
 
@@ -196,6 +203,7 @@ def _publish(
     """
     with transaction.atomic():
         version.save(force_insert=True)
+        failpoint("training.saved")
         if session.trigger == TrainingSession.Trigger.SCHEDULE:
             if kept := _why_not_activated(version, champion):
                 note_event(attempt.session_id, attempt.number, f"Not activated by itself: {kept}")
@@ -203,6 +211,8 @@ def _publish(
                 reason = Activation.Reason.GATE if champion else Activation.Reason.FIRST
                 versions.set_active(version=version, reason=reason)
         sessions.finish(attempt.session_id, attempt.number, version=version)
+        failpoint("training.finished")
+    failpoint("training.published")
     logger.info("Training session %d published %s", session.pk, version)
 
 

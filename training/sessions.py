@@ -27,6 +27,7 @@ from training.errors import (
     NoWorkerError,
     SessionActiveError,
 )
+from training.ml.failpoints import failpoint
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
 from training.records import RecordCounts, ScoredReport, store_records
@@ -54,8 +55,11 @@ def accept_batch(*, reports: Sequence[ScoredReport], user: User | None = None) -
         counts = store_records(
             reports=ordered, user=user, source=Anomaly.Source.API, reason=session.change_reason
         )
+        failpoint("accept.stored")
         _note_counts(session, counts)
         ring(session.pk)
+        failpoint("accept.rung")
+    failpoint("accept.committed")
     return session
 
 
@@ -142,6 +146,7 @@ def claim(session_id: int) -> int | None:
     attempts = queued.values_list("attempts", flat=True).first()
     if attempts is None or not _begin(queued.filter(attempts=attempts)):
         return None
+    failpoint("session.claimed")
     note_step(session_id, attempts + 1, Step.START)
     return attempts + 1
 

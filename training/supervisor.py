@@ -19,6 +19,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from training import artifacts, backups, file_imports, sessions, versions
 from training.errors import LeaseLostError, TrainingError
 from training.launcher import Child, Launcher
+from training.ml.failpoints import failpoint
 from training.models import TrainingSession
 from training.processes import STOPPED_BY_SIGNAL, StopRequest, stop_requests
 from training.session_log import Lines, prune_lines
@@ -67,6 +68,7 @@ def supervise(session_id: int, *, launcher: Launcher, listener: Listener | None 
     with stop_requests(signal.SIGTERM) as stop:
         while attempt is not None:
             attempt = _attempt(launcher, session_id, attempt, stop, listener or Listener())
+    failpoint("session.over")
     _tidy()
 
 
@@ -77,8 +79,10 @@ def _attempt(
     lines = Lines(session_id, attempt, listener.on_line)
     try:
         with _kept(lines), launcher.launch(session_id, attempt, on_line=lines.hear) as child:
+            failpoint("session.launched")
             listening = Listener(on_tick=listener.on_tick, on_beat=lines.flush)
             end = _watch(child, session_id, attempt, stop, listening)
+        failpoint("session.settling")
         return _settle(end, child, session_id, attempt)
     except LeaseLostError as error:
         if not sessions.has_ended(session_id, attempt):  # it may have closed the session this moment

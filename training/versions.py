@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from training import artifacts, notices
 from training.errors import FrozenError, GateRefusedError, NotAllowedNowError, UnservableVersionError
+from training.ml.failpoints import failpoint
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion
 from training.policy import current_policy, locked_policy, refuse_frozen
@@ -52,6 +53,7 @@ def set_active(
         activation = Activation.objects.create(version=version, reason=reason, activated_by=user, note=note)
         if version is not None:
             notices.version_activated(activation=activation, before=before)
+        failpoint("activate.moved")
 
 
 def activate_version(
@@ -77,8 +79,10 @@ def activate_version(
             _refuse_without(note, version)
             reason = Activation.Reason.OVERRIDE
     artifacts.load_scorer(version)
+    failpoint("activate.loaded")
     if champion != version:
         set_active(version=version, reason=reason, user=user, note=note)
+    failpoint("activate.committed")
     version.refresh_from_db()
     return version
 

@@ -17,6 +17,7 @@ from training.datafiles.cells import (
     format_times,
     neutralise,
 )
+from training.ml.failpoints import failpoint
 from training.ml.manifest import fsync_directory
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
 
@@ -41,8 +42,10 @@ def write_customer_files(directory: Path, read_frames: Callable[[], Iterable[pd.
             rows = _write_parts(parts, read_frames(), with_ids=False)
         except _ForeignIdError:
             rows = _write_parts(parts, read_frames(), with_ids=True)
+        failpoint("records.parts_written")
         for field, part in parts.items():
             part.replace(paths[field])
+            failpoint("records.renamed")
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
@@ -62,6 +65,7 @@ def _write_parts(parts: Mapping[str, Path], frames: Iterable[pd.DataFrame], *, w
             cells = _cells(frame, with_ids=with_ids)
             for field, file in files.items():
                 file.writelines(_lines(cells, field))
+                failpoint("records.part")
             rows += len(frame)
         for file in files.values():
             file.flush()

@@ -20,6 +20,7 @@ import scipy
 import sklearn
 
 from training.ml.errors import IncompatibleArtifactError
+from training.ml.failpoints import failpoint
 from training.ml.features import ReportFeatures
 from training.ml.manifest import Manifest
 from training.ml.neighbours import NeighbourIndex
@@ -86,6 +87,7 @@ def read_neighbours(manifest: Manifest) -> NeighbourIndex:
 
 
 def _dump(value: object, path: Path) -> None:
+    failpoint("bundle.file")
     joblib.dump(value, path, compress=COMPRESSION)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from training.ml.errors import TamperedArtifactError
+from training.ml.failpoints import failpoint
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -93,11 +94,12 @@ def sign_directory(path: Path, *, key: str, kind: str, facts: Mapping[str, Any])
             "format": FORMAT,
             "kind": kind,
             "facts": facts,
-            "files": {name: _seal(path / name) for name in sorted(_names(path) - {MANIFEST})},
+            "files": {name: _seal(path / name, kind=kind) for name in sorted(_names(path) - {MANIFEST})},
         }
     )
     content = b'{"signed":%s,"signature":"%s"}\n' % (signed, _signature(signed, key=key).encode("ascii"))
     with (path / MANIFEST).open("wb") as handle:
+        failpoint(f"{kind}.manifest")
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
@@ -151,11 +153,12 @@ def _signature(signed: bytes, *, key: str) -> str:
     return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def _seal(path: Path) -> dict[str, int | str]:
+def _seal(path: Path, *, kind: str) -> dict[str, int | str]:
     """The file's entry, once its bytes are on the disk."""
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
         os.fsync(handle.fileno())
+        failpoint(f"{kind}.sealed")
         return {"size": handle.tell(), "sha256": digest}
 
 

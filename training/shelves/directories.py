@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest, fsync_directory, verify_directory
 from training.shelves.base import DAMAGED, StoredFile, no_name, require_name
 
@@ -48,6 +49,7 @@ class DirectoryShelf:
 
     def put(self, directory: Path, name: str) -> None:
         directory.rename(self.directory(name))
+        failpoint(f"{self.kind}.renamed")
         fsync_directory(self.root)
 
     def verified(self, name: str, *, copy_will_do: bool = False) -> Manifest:
