@@ -2,8 +2,10 @@
 
 import ipaddress
 import os
+import re
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -55,6 +57,24 @@ def env_choice(name: str, *, choices: tuple[str, ...], default: str) -> str:
     if value not in choices:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+class Rate(NamedTuple):
+    """So many in so many seconds."""
+
+    limit: int
+    seconds: int
+
+
+def env_rate(name: str, *, default: str) -> Rate | None:
+    """A rate such as 300/minute, or "off": None."""
+    value = env_str(name).strip().lower() or default
+    if value == "off":
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour)", value)
+    if found is None:
+        raise ImproperlyConfigured(f"{name} must be off, or a rate such as 300/minute, got {value!r}")
+    return Rate(int(found[1]), {"second": 1, "minute": 60, "hour": 3_600}[found[2]])
 
 
 def env_secret(name: str, *, development_directory: Path | None) -> str:

@@ -145,6 +145,9 @@ DEGRADED = HEALTHY | {
     "message": NO_MODEL["message"],
     "model_version": None,
 }
+IN_SHORT = {name: value for name, value in HEALTHY.items() if name != "model_version"} | {
+    "message": "A model serves."
+}
 INFO = {
     "models_loaded": True,
     "models": {
@@ -292,10 +295,11 @@ describe(
     "predictions.api.HealthView",
     get=extend_schema(
         summary="Whether a model serves",
-        description="Answers 200 whatever is wrong; `status` and `message` tell.",
+        description="Answers 200 whatever is wrong; `status` and `message` tell. Open to everybody: who may "
+        "not read is told no reasons.",
         tags=MODELS,
         auth=OPTIONAL_AUTH,
-        responses={200: answer("Healthy, or degraded.", HEALTHY, DEGRADED)},
+        responses={200: answer("Healthy, or degraded.", HEALTHY, DEGRADED, IN_SHORT)},
     ),
 )
 describe(
