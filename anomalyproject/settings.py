@@ -23,6 +23,7 @@ from anomalyproject.env import (
     env_secret,
     env_str,
 )
+from anomalyproject.logs import FORMATS, JSON, LINE, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -83,7 +84,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "training.api.errors.errors_in_form",  # outermost: sees what all the others answer
+    "training.api.request_log.log_requests",
+    "training.api.errors.errors_in_form",  # outside of the others: sees what all the others answer
     "training.api.headers.security_headers",  # these four also mark static files and early refusals
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -387,10 +389,8 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "training.admin.navigation.navigation"},
 }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env_str("LOG_LEVEL", "INFO")},
-}
+# --- Logs ----------------------------------------------------------------------------------------
+
+LOG_FORMAT = env_choice("LOG_FORMAT", choices=FORMATS, default=LINE if DEBUG else JSON)
+LOGGING = logging_config(kind=LOG_FORMAT, level=env_str("LOG_LEVEL", "INFO"))
+DEFAULT_EXCEPTION_REPORTER_FILTER = "training.api.bug_reports.Discreet"
