@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PLANT = {
     "DEBUG": "0",
     "SECRET_KEY": "a-key-of-the-tests-alone-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEF",
-    "ARTIFACT_SIGNING_KEYS": "another-key-of-the-tests-alone",
+    "ARTIFACT_SIGNING_KEYS": "another-key-of-the-tests-alone-0123456789",
     "ALLOWED_HOSTS": "anomalies.plant.example",
 }
 SHOW = (

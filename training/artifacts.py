@@ -21,7 +21,13 @@ from django.utils import timezone
 
 from training.errors import BackupError, NotAllowedNowError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
-from training.ml.manifest import Manifest, fsync_directory, sign_directory, verify_directory
+from training.ml.manifest import (
+    Manifest,
+    fsync_directory,
+    sign_again,
+    sign_directory,
+    verify_directory,
+)
 from training.models import Backup, ModelVersion
 
 if TYPE_CHECKING:
@@ -110,6 +116,23 @@ def verify(stored: Stored) -> Manifest:
         raise
     _note(stored, verified_at=timezone.now(), verification_error="")
     return manifest
+
+
+def resign(stored: Stored) -> bool:
+    """Sign what the row stands for with the newest key; False when it is already. Verified first.
+
+    The files come first, then the row. In between, and after a crash there, the row still knows the
+    directory as long as the older key is among settings.ARTIFACT_SIGNING_KEYS: doing it again ends it.
+    Raises UnservableVersionError or BackupError, and OSError when the disk refuses.
+    """
+    manifest, is_new = verify(stored), False
+    if manifest.digest != manifest.digests[0]:
+        _sign_again(stored, manifest.path)
+        manifest, is_new = read_back(type(stored), stored.name), True
+    if stored.digest != manifest.digest:
+        _note(stored, digest=manifest.digest)
+        is_new = True
+    return is_new
 
 
 def quarantine(stored: Stored, reason: str) -> None:
@@ -224,13 +247,24 @@ def _reserve(model_class: type[Stored], name: str) -> tuple[str, Path] | None:
     return name, directory
 
 
+def _sign_again(stored: Stored, directory: Path) -> None:
+    keys = settings.ARTIFACT_SIGNING_KEYS
+    aside = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=directory.parent))
+    try:
+        sign_again(directory, keys=keys, key=keys[0], aside=aside)
+    except TamperedArtifactError as error:  # since it was verified a moment ago
+        raise _error_of(type(stored))(str(error)) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _error_of(model_class: type[Stored]) -> type[UnservableVersionError | BackupError]:
     return UnservableVersionError if issubclass(model_class, ModelVersion) else BackupError
 
 
 def _expected(stored: Stored) -> Manifest:
     manifest = read_back(type(stored), stored.name)
-    if manifest.digest != stored.digest:
+    if stored.digest not in manifest.digests:
         raise _error_of(type(stored))(
             f"{stored.name} is signed, but it is not what was stored under that name."
         )

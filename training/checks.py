@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  # Django's name for it
 from django.db import DatabaseError
 from django_q.models import Schedule
 
 from training import schedules
+
+KEY_LENGTH = 32  # characters
 
 
 @register
@@ -34,6 +36,16 @@ def check_schedule(**_: Any) -> list[CheckMessage]:
 def check_media_root(**_: Any) -> list[CheckMessage]:
     """Models and backups can be written, and no web server hands them out."""
     return list(_media_root_errors(Path(settings.MEDIA_ROOT), Path(settings.STATIC_ROOT)))
+
+
+@register(deploy=True)
+def check_signing_keys(**_: Any) -> list[CheckMessage]:
+    """No key that signs models can be guessed."""
+    if all(len(key) >= KEY_LENGTH for key in settings.ARTIFACT_SIGNING_KEYS):
+        return []
+    hint = 'python -c "import secrets; print(secrets.token_urlsafe(48))" makes one.'
+    text = f"ARTIFACT_SIGNING_KEYS holds a key of less than {KEY_LENGTH} characters."
+    return [Warning(text, hint=hint, id="training.W008")]
 
 
 @register(deploy=True)

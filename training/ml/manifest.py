@@ -40,6 +40,8 @@ class Manifest:
     """A directory that was signed, or verified, a moment ago.
 
     `digest` is the SHA-256 of the manifest's bytes; `size_bytes` counts the files and the manifest.
+    `digests` are those that it would have, signed with each of the accepted keys: by one of them a row knows
+    the directory while keys are rotated.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Manifest:
     facts: Mapping[str, Any]
     files: Mapping[str, FileEntry]
     digest: str
+    digests: tuple[str, ...]
     size_bytes: int
 
     def read(self, name: str) -> bytes:
@@ -96,13 +99,22 @@ def sign_directory(path: Path, *, key: str, kind: str, facts: Mapping[str, Any])
             "files": {name: _seal(path / name) for name in sorted(_names(path) - {MANIFEST})},
         }
     )
-    content = b'{"signed":%s,"signature":"%s"}\n' % (signed, _signature(signed, key=key).encode("ascii"))
-    with (path / MANIFEST).open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
+    content = _enveloped(signed, key=key)
+    _write_durably(path / MANIFEST, content)
     fsync_directory(path)
-    return _manifest(path, content=content, signed=signed)
+    return _manifest(path, content=content, signed=signed, keys=[key])
+
+
+def sign_again(path: Path, *, keys: Sequence[str], key: str, aside: Path) -> None:
+    """Put the same manifest, signed with `key` instead of one of `keys`, in the place of the present one.
+
+    In one step: whoever reads meanwhile sees the one or the other, and so does a crash. `aside` is a
+    directory on the same disk, where the new one is made. Raises TamperedArtifactError or OSError.
+    """
+    signed = _authentic(path, content=_read_manifest(path), keys=keys)
+    _write_durably(aside / MANIFEST, _enveloped(signed, key=key))
+    (aside / MANIFEST).replace(path / MANIFEST)
+    fsync_directory(path)
 
 
 def verify_directory(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
@@ -112,7 +124,8 @@ def verify_directory(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
     missing, superfluous, truncated or altered, a symbolic link, a subdirectory, something unreadable.
     """
     content = _read_manifest(path)
-    manifest = _manifest(path, content=content, signed=_authentic(path, content=content, keys=keys))
+    signed = _authentic(path, content=content, keys=keys)
+    manifest = _manifest(path, content=content, signed=signed, keys=keys)
     if manifest.kind != kind:
         raise TamperedArtifactError(f"{path.name} was signed as {manifest.kind}, not as {kind}.")
     present = _names(path) - {MANIFEST}
@@ -140,6 +153,17 @@ def _canonical(value: Mapping[str, Any]) -> bytes:
 
 def _signature(signed: bytes, *, key: str) -> str:
     return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def _enveloped(signed: bytes, *, key: str) -> bytes:
+    return b'{"signed":%s,"signature":"%s"}\n' % (signed, _signature(signed, key=key).encode("ascii"))
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def _seal(path: Path) -> dict[str, int | str]:
@@ -203,7 +227,7 @@ def _authentic(path: Path, *, content: bytes, keys: Sequence[str]) -> bytes:
     return bytes(signed)
 
 
-def _manifest(path: Path, *, content: bytes, signed: bytes) -> Manifest:
+def _manifest(path: Path, *, content: bytes, signed: bytes, keys: Sequence[str]) -> Manifest:
     """The signed bytes as a Manifest. Genuine bytes of another format end here too."""
     try:
         data = json.loads(signed)
@@ -220,6 +244,7 @@ def _manifest(path: Path, *, content: bytes, signed: bytes) -> Manifest:
         facts=facts,
         files=files,
         digest=hashlib.sha256(content).hexdigest(),
+        digests=tuple(hashlib.sha256(_enveloped(signed, key=key)).hexdigest() for key in keys if key),
         size_bytes=len(content) + sum(entry.size for entry in files.values()),
     )
 
