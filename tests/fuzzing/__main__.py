@@ -15,6 +15,7 @@ from pathlib import Path
 
 import django
 
+CORPUS = Path(__file__).parent.parent / "corpus" / "found"
 SERVER = "postgres://postgres@127.0.0.1:5432/anomalies_fuzz"
 
 
@@ -48,7 +49,8 @@ def _record(path: Path, count: int, number: int) -> int:
 
 def _replay(recorded: Path, answers: Path, url: str) -> bool:
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    environment |= {"FUZZ_REQUESTS": str(recorded), "FUZZ_ANSWERS": str(answers), "LOG_LEVEL": "CRITICAL"}
+    environment |= {"FUZZ_REQUESTS": str(recorded), "FUZZ_ANSWERS": str(answers), "FUZZ_KEEP": str(CORPUS)}
+    environment["LOG_LEVEL"] = "CRITICAL"
     if url:
         environment["DATABASE_URL"] = url
     command = [

@@ -1,9 +1,11 @@
 """The product answers what its description promises, whatever is sent; `make fuzz` sends 10,000 requests.
 
 FUZZ_REQUESTS names a file of recorded requests, FUZZ_ANSWERS where their statuses are written. Without them a
-few requests to each operation are made anew.
+few requests to each operation are made anew. FUZZ_KEEP names where requests are kept that were answered
+wrongly.
 """
 
+import hashlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -14,7 +16,7 @@ from pytest_django import Settings
 
 from predictions.services import suggest_pending
 from tests.factories import AnomalyFactory
-from tests.fuzzing.recording import Recorded, document, read, record
+from tests.fuzzing.recording import Recorded, document, read, record, write
 from tests.fuzzing.replay import Replay, problems
 from tests.trained import approved_records, trained_version
 from training import backups
@@ -30,6 +32,13 @@ def requests_to_send() -> list[Recorded]:
     if name := os.environ.get("FUZZ_REQUESTS"):
         return list(read(Path(name)))
     return record(A_FEW)
+
+
+def keep(recorded: Recorded) -> None:
+    """In the corpus, where FUZZ_KEEP names its directory: sent again by every run of the tests."""
+    if name := os.environ.get("FUZZ_KEEP"):
+        digest = hashlib.sha256(f"{recorded.method} {recorded.url} {recorded.body}".encode()).hexdigest()
+        write(Path(name, f"{digest[:12]}.jsonl"), [recorded])
 
 
 @pytest.fixture
@@ -66,6 +75,7 @@ def test_whatever_is_sent_the_answer_is_as_described(replay: Replay) -> None:
         statuses.append(f"{recorded.method} {recorded.template} {response.status_code}")
         for problem in problems(recorded, response, promise):
             found[f"{recorded.method} {recorded.template} {problem}"] += 1
+            keep(recorded)
     if name := os.environ.get("FUZZ_ANSWERS"):
         Path(name).write_text("\n".join(statuses) + "\n", encoding="utf-8")
     assert len(statuses) >= A_FEW
