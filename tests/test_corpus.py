@@ -48,9 +48,10 @@ def files(kind: str) -> list[Path]:
 def content(path: Path) -> bytes:
     if path.suffix == ".body":
         return path.read_bytes()
-    made = json.loads(path.read_text(encoding="utf-8"))
-    body = made["before"] + made["part"] * made["times"] + made["after"]
-    return (body + made.get("close", "") * made["times"]).encode()
+    made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    body: str = made["before"] + made["part"] * made["times"] + made["after"]
+    close: str = made.get("close", "") * made["times"]
+    return (body + close).encode()
 
 
 @pytest.fixture

@@ -80,5 +80,5 @@ def test_nothing_outside_is_reached(prefix: str, settings: Settings, media_root:
                 for method in ("GET", "POST"):
                     response = client.generic(method, f"{prefix}{path}{suffix}")
                     assert response.status_code in {302, 403, 404, 405}, (method, prefix, path)
-                    response.close()
+                    assert not response.streaming, (method, prefix, path)
         assert [name for name in opened if Path(name).name in HIDDEN or ".." in name] == []

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import requests
 import schemathesis
@@ -17,6 +17,9 @@ from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, Case, GenerationMode
+
+Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
+AnyCase: TypeAlias = Case[Any]
 
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 KEPT = {"content-type", "prefer", "accept"}
@@ -43,15 +46,14 @@ class Recorded:
 
 def document() -> dict[str, Any]:
     """The description as a client reads it."""
-    plain: dict[str, Any] = json.loads(
-        json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str)
-    )
+    made: Any = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # untyped
+    plain: dict[str, Any] = json.loads(json.dumps(made, default=str))
     return plain
 
 
 def record(count: int, *, number: int = 1) -> list[Recorded]:
     """At least so many requests, shared out among all operations; `number` is the seed."""
-    operations = [found.ok() for found in schemathesis.openapi.from_dict(document()).get_all_operations()]
+    operations = _operations()
     each = math.ceil(count / len(operations) / len(MODES))
     made = [
         case for operation in operations for mode in MODES for case in _cases(operation, mode, each, number)
@@ -63,10 +65,14 @@ def record(count: int, *, number: int = 1) -> list[Recorded]:
     return [_recorded(case, position) for position, case in enumerate(made)]
 
 
-def _cases(
-    operation: "APIOperation[Any, Any, Any, Any]", mode: GenerationMode, count: int, number: int
-) -> list[Case]:
-    found: list[Case] = []
+def _operations() -> list[Operation]:
+    """Those of the description, all of which must make sense to Schemathesis."""
+    found = list(schemathesis.openapi.from_dict(document()).get_all_operations())
+    return [one.ok() for one in found]  # type: ignore[union-attr]  # an Err raises AttributeError, with its reason
+
+
+def _cases(operation: Operation, mode: GenerationMode, count: int, number: int) -> list[AnyCase]:
+    found: list[AnyCase] = []
 
     @seed(number)
     @settings(
@@ -77,7 +83,7 @@ def _cases(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def collect(case: Case) -> None:
+    def collect(case: AnyCase) -> None:
         found.append(case)
 
     try:
@@ -87,13 +93,13 @@ def _cases(
     return found
 
 
-def _recorded(case: Case, position: int) -> Recorded:
+def _recorded(case: AnyCase, position: int) -> Recorded:
     wire = case.as_transport_kwargs(base_url="http://testserver")
     parts = {
         name: wire[name] for name in ("method", "url", "params", "data", "json", "headers") if name in wire
     }
     prepared = requests.Request(**parts).prepare()
-    body = prepared.body or b""
+    body: Any = prepared.body or b""
     return Recorded(
         method=str(prepared.method),
         template=case.operation.path,
