@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -125,6 +125,24 @@ def _env_url(name: str) -> str | None:
     if value and not (urlsplit(value).scheme in {"http", "https"} and urlsplit(value).hostname):
         raise ImproperlyConfigured(f"{name} must be an http:// or https:// address, got {value!r}")
     return value or None
+
+
+class Rate(NamedTuple):
+    """So many in so many seconds."""
+
+    limit: int
+    seconds: int
+
+
+def env_rate(name: str, *, default: str) -> Rate | None:
+    """A rate such as 300/minute, or "off": None."""
+    value = env_str(name).strip().lower() or default
+    if value == "off":
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour)", value)
+    if found is None:
+        raise ImproperlyConfigured(f"{name} must be off, or a rate such as 300/minute, got {value!r}")
+    return Rate(int(found[1]), {"second": 1, "minute": 60, "hour": 3_600}[found[2]])
 
 
 def env_secret(name: str, *, development_directory: Path | None) -> str:

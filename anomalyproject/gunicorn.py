@@ -7,6 +7,9 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from anomalyproject.env import env_bool, env_choice
+from anomalyproject.logs import FORMATS, JSON, LINE, logging_config
+
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '5000')}"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 worker_class = "gthread"
@@ -14,7 +17,20 @@ threads = int(os.environ.get("WEB_THREADS", "16"))
 timeout = 60  # of a worker that no longer answers; a waiting request does not count
 graceful_timeout = 5
 keepalive = 5
+limit_request_line = 4_094  # bytes: a longer address, with its query, is a 400 before it reaches Django
+limit_request_fields = 100  # headers of a request
+limit_request_field_size = 8_190  # bytes, one header
 LONG = 1_000_000  # bytes of an answer: a thousand predictions or so
+# Its own lines as all the others; requests are logged by the application, which knows who asked.
+logconfig_dict = {
+    **logging_config(
+        kind=env_choice(
+            "LOG_FORMAT", choices=FORMATS, default=LINE if env_bool("DEBUG", default=True) else JSON
+        ),
+        level=os.environ.get("LOG_LEVEL", "INFO"),
+    ),
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+}
 control_socket_disable = True  # it would listen in the home directory
 
 

@@ -22,10 +22,12 @@ from anomalyproject.env import (
     env_int,
     env_list,
     env_networks,
+    env_rate,
     env_secret,
     env_storage,
     env_str,
 )
+from anomalyproject.logs import FORMATS, JSON, LINE, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -58,8 +60,11 @@ def _is_loopback(host: str) -> bool:
 # The guide's curl calls carry no credentials. They work as printed in development, where the
 # server listens on loopback and the caller is on loopback; nowhere else.
 OPEN_DEVELOPMENT_MODE = DEBUG and _is_loopback(HOST)
-# The older service's clients read and predict without credentials; OFF asks them for some.
-ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=True)
+# The older service's clients read and predict without credentials. Outside that mode they need some,
+# unless the operator decides otherwise.
+ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=OPEN_DEVELOPMENT_MODE)
+# How many proxies of ours stand in front: what they say of the client's address and of TLS is believed.
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", default=int(env_bool("BEHIND_PROXY", default=False)))
 
 arm_failpoints(debug=DEBUG)  # for `make faults` alone
 
@@ -89,7 +94,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "training.api.errors.errors_in_form",  # outermost: sees what all the others answer
+    "training.api.request_log.log_requests",
+    "training.api.errors.errors_in_form",  # outside of the others: sees what all the others answer
+    "training.api.headers.security_headers",  # these four also mark static files and early refusals
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -98,8 +107,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -279,7 +286,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False  # one line less at every start
 AXES_ENABLE_ADMIN = False  # training.admin.people shows the attempts, in the look of the rest
-AXES_LOCKOUT_TEMPLATE = "lockout.html"
+AXES_LOCKOUT_CALLABLE = "training.admin.login.locked_out"
+AXES_CLIENT_IP_CALLABLE = "training.api.addresses.client_address"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
@@ -293,7 +301,7 @@ USE_TZ = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "training.api.authentication.WatchedTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -306,16 +314,19 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PAGINATION_CLASS": "training.api.pagination.PageNumberPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
-    ],
-    # Per process, or of all together with REDIS_URL: a brake on runaways, not a quota.
-    "DEFAULT_THROTTLE_RATES": {
-        "anon": env_str("THROTTLE_ANON", "1000/second"),
-        "user": env_str("THROTTLE_USER", "1000/second"),
-    },
+    "DEFAULT_THROTTLE_CLASSES": ["training.api.throttles.CallerThrottle"],
     "EXCEPTION_HANDLER": "training.api.errors.exception_handler",
+}
+# Of one user, or of one address where nobody is known; in development nobody is counted. Logins and wrong
+# tokens are counted by address.
+THROTTLES = {
+    scope: env_rate(f"THROTTLE_{scope.upper()}", default="off" if DEBUG else rate)
+    for scope, rate in {
+        "login": "30/minute",
+        "read": "1200/minute",
+        "write": "300/minute",
+        "predict": "1200/minute",
+    }.items()
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": APP_NAME,
@@ -340,11 +351,11 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3_600  # seconds: a shift
+SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")  # older ones: sessions of before a rotation go on
 if not DEBUG:
     SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
-    SECURE_PROXY_SSL_HEADER = (
-        ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY", default=False) else None
-    )
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -362,6 +373,7 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
         "base-uri": [SELF],
         "form-action": [SELF],
+        "frame-src": [NONE],
         "frame-ancestors": [NONE],
     }
 }
@@ -407,10 +419,8 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "training.admin.navigation.navigation"},
 }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env_str("LOG_LEVEL", "INFO")},
-}
+# --- Logs ----------------------------------------------------------------------------------------
+
+LOG_FORMAT = env_choice("LOG_FORMAT", choices=FORMATS, default=LINE if DEBUG else JSON)
+LOGGING = logging_config(kind=LOG_FORMAT, level=env_str("LOG_LEVEL", "INFO"))
+DEFAULT_EXCEPTION_REPORTER_FILTER = "training.api.bug_reports.Discreet"

@@ -135,6 +135,7 @@ def ours(port: int) -> Server:
             "ALLOWED_HOSTS": "127.0.0.1",
             "ANONYMOUS_READ": "1",
             "SECURE_SSL_REDIRECT": "0",
+            "THROTTLE_PREDICT": "off",
         },
         one=lambda report: report,
         many=lambda reports: reports,

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from rest_framework.exceptions import ParseError
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -38,6 +39,7 @@ class OlderView(APIView):
 class PredictView(OlderView):
     """Score one anomaly, or a list of them, with reasons if asked for. Nothing is stored."""
 
+    throttle_scope = "predict"
     renderer_classes = [FastJSONRenderer]
 
     def post(self, request: Request) -> Response:
@@ -58,10 +60,22 @@ class PredictView(OlderView):
 
 
 class HealthView(OlderView):
-    """Whether a model serves; it answers 200 whatever is wrong, also without a database."""
+    """Whether a model serves; it answers 200 whatever is wrong, also without a database.
+
+    Never closed and never throttled: whoever watches over the processes asks it. Who may not read learns
+    no more than that.
+    """
+
+    permission_classes = [AllowAny]
+    throttle_classes = []
+
+    def perform_authentication(self, request: Request) -> None:
+        """Not before it is needed: it asks the database."""
 
     def get(self, request: Request) -> Response:
-        return Response({**_health(), "app_name": settings.APP_NAME, "version": settings.VERSION})
+        may_read = _is_known(request) or settings.ANONYMOUS_READ
+        health = _health() if may_read else _in_short(_health())
+        return Response({**health, "app_name": settings.APP_NAME, "version": settings.VERSION})
 
 
 class ModelsInfoView(OlderView):
@@ -123,6 +137,18 @@ def _cache_problem() -> str:
     from anomalyproject import shared_cache  # noqa: PLC0415  # redis loads for who uses it
 
     return shared_cache.problem()
+
+
+def _is_known(request: Request) -> bool:
+    try:
+        return request.user.is_authenticated
+    except AnyDatabaseError:
+        return False
+
+
+def _in_short(health: dict[str, Any]) -> dict[str, Any]:
+    message = "A model serves." if health["models_loaded"] else "No model serves."
+    return {"status": health["status"], "models_loaded": health["models_loaded"], "message": message}
 
 
 def _status(*, loaded: LoadedModel | None, healthy: bool, message: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from drf_spectacular.utils import (
 
 from predictions.explanations import LIMIT
 from training.api.guide_schema import RUNNING, STATUS
-from training.api.schema import OPTIONAL_AUTH, answer, describe
+from training.api.schema import FORBIDDEN, OPTIONAL_AUTH, UNKNOWN_CALLER, answer, describe
 from training.api.v1.reports import ReportSerializer
 from training.ml.records import TARGETS
 
@@ -115,7 +115,15 @@ BATCH = {
 NOT_SHOWN = EXPLAINED | {"similar_anomalies": None}
 UNDATED = EXPLAINED | {"similar_anomalies": [EXPLAINED["similar_anomalies"][0] | {"detected_at": None}]}
 # An explained list, and what may be null.
-ALSO = [BATCH | {"results": [EXPLAINED, NOT_SHOWN, UNDATED]}, NOT_SHOWN, UNDATED]
+UNNAMED, NUMBERED = RESULT | {"anomaly_id": None}, RESULT | {"anomaly_id": 4711}
+ALSO = [
+    UNNAMED,
+    NUMBERED,
+    BATCH | {"results": [UNNAMED, NUMBERED]},
+    BATCH | {"results": [EXPLAINED, NOT_SHOWN, UNDATED]},
+    NOT_SHOWN,
+    UNDATED,
+]
 EXPLAIN = (
     f"Gives the reasons, for up to {LIMIT} anomalies: in each prediction an `explanation`, whose base and"
     " contributions add up to the expected score, and beside them the approved anomalies that are most"
@@ -144,6 +152,9 @@ DEGRADED = HEALTHY | {
     "models_loaded": False,
     "message": NO_MODEL["message"],
     "model_version": None,
+}
+IN_SHORT = {name: value for name, value in HEALTHY.items() if name != "model_version"} | {
+    "message": "A model serves."
 }
 INFO = {
     "models_loaded": True,
@@ -262,6 +273,10 @@ class PredictionRequestSerializer(ReportSerializer):
         return fields
 
 
+UNKNOWN = answer(UNKNOWN_CALLER, {"error": "Unauthorized", "message": "Invalid token."})
+NO_CSRF_TOKEN = answer(FORBIDDEN, {"error": "Forbidden", "message": "CSRF Failed: CSRF cookie not set."})
+
+
 def no_model() -> OpenApiResponse:
     return answer("No model serves.", NO_MODEL)
 
@@ -284,6 +299,8 @@ describe(
         responses={
             200: answer("The scores of one anomaly, or of a list.", RESULT, BATCH, EXPLAINED, also=ALSO),
             400: answer("Something is wrong; of a list, each record is named.", ONE_WRONG, SOME_WRONG),
+            401: UNKNOWN,
+            403: NO_CSRF_TOKEN,
             503: no_model(),
         },
     ),
@@ -292,10 +309,11 @@ describe(
     "predictions.api.HealthView",
     get=extend_schema(
         summary="Whether a model serves",
-        description="Answers 200 whatever is wrong; `status` and `message` tell.",
+        description="Answers 200 whatever is wrong; `status` and `message` tell. Open to everybody: who may "
+        "not read is told no reasons.",
         tags=MODELS,
         auth=OPTIONAL_AUTH,
-        responses={200: answer("Healthy, or degraded.", HEALTHY, DEGRADED)},
+        responses={200: answer("Healthy, or degraded.", HEALTHY, DEGRADED, IN_SHORT), 401: UNKNOWN},
     ),
 )
 describe(
@@ -304,7 +322,7 @@ describe(
         summary="What the models are and how to ask them",
         tags=MODELS,
         auth=OPTIONAL_AUTH,
-        responses={200: answer("The three models.", INFO, NO_INFO)},
+        responses={200: answer("The three models.", INFO, NO_INFO), 401: UNKNOWN},
     ),
 )
 describe(
@@ -320,6 +338,7 @@ describe(
                 MEASURED,
                 also=[UNMEASURED, MEASURED | FAILED, MEASURED | RESTORED],
             ),
+            401: UNKNOWN,
             503: no_model(),
         },
     ),

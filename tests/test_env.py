@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from anomalyproject.env import arm_failpoints, env_networks, env_storage
+from anomalyproject.env import Rate, arm_failpoints, env_networks, env_rate, env_storage
 from training.ml import failpoints
 
 
@@ -107,3 +107,21 @@ def test_a_failpoint_that_does_not_exist_stops_the_start(monkeypatch: pytest.Mon
     monkeypatch.setenv("FAILPOINTS", "training.nowhere=kill")
     with pytest.raises(ImproperlyConfigured, match=r"^FAILPOINTS: there is no failpoint"):
         arm_failpoints(debug=True)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [("300/minute", Rate(300, 60)), (" 5/Second ", Rate(5, 1)), ("7/hour", Rate(7, 3_600)), ("off", None)],
+)
+def test_rates(stated: str, expected: Rate | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE", stated)
+    assert env_rate("RATE", default="1/hour") == expected
+    monkeypatch.delenv("RATE")
+    assert env_rate("RATE", default="1/hour") == Rate(1, 3_600)
+
+
+@pytest.mark.parametrize("wrong", ["300", "0/minute", "5/fortnight", "-5/hour", "5/minutes", "none"])
+def test_what_is_no_rate_stops_the_start(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE", wrong)
+    with pytest.raises(ImproperlyConfigured, match=r"^RATE must be off, or a rate such as 300/minute"):
+        env_rate("RATE", default="off")

@@ -21,7 +21,7 @@ from django.utils import timezone
 from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
 from training.ml.failpoints import failpoint
-from training.ml.manifest import Manifest, sign_directory
+from training.ml.manifest import Manifest, sign_directory, signed_again
 from training.models import Backup, ModelVersion
 from training.shelves import Shelf, StoredFile, local_shelf_of, shelf_of
 from training.shelves.base import DAMAGED, TEMPORARY
@@ -116,6 +116,26 @@ def verify(stored: Stored, *, copy_will_do: bool = False) -> Manifest:
         raise
     _note(stored, verified_at=timezone.now(), verification_error="")
     return manifest
+
+
+def resign(stored: Stored) -> bool:
+    """Sign what the row stands for with the newest key; False when it is already. Verified first.
+
+    The files come first, then the row. In between, and after a crash there, the row still knows the
+    directory as long as the older key is among settings.ARTIFACT_SIGNING_KEYS: doing it again ends it.
+    Raises UnservableVersionError or BackupError, and OSError when the disk or the storage refuses.
+    """
+    manifest, is_new = verify(stored), False
+    if manifest.digest != manifest.digests[0]:
+        keys = settings.ARTIFACT_SIGNING_KEYS
+        with refusals_of(type(stored)):
+            content = signed_again(manifest.path, keys=keys, key=keys[0])
+            _shelf(type(stored)).write_manifest(stored.name, content)
+        manifest, is_new = read_back(type(stored), stored.name), True
+    if stored.digest != manifest.digest:
+        _note(stored, digest=manifest.digest)
+        is_new = True
+    return is_new
 
 
 def quarantine(stored: Stored, reason: str) -> None:
@@ -231,7 +251,7 @@ def error_of(model_class: type[Stored]) -> type[UnservableVersionError | BackupE
 def _expected(stored: Stored, *, copy_will_do: bool) -> Manifest:
     with refusals_of(type(stored)):
         manifest = _shelf(type(stored)).verified(stored.name, copy_will_do=copy_will_do)
-    if manifest.digest != stored.digest:
+    if stored.digest not in manifest.digests:
         raise error_of(type(stored))(
             f"{stored.name} is signed, but it is not what was stored under that name."
         )

@@ -16,6 +16,8 @@ from training.errors import StorageError, UnservableVersionError
 from training.models import ModelVersion
 from training.shelves import is_local
 
+KEY_LENGTH = 32  # characters
+
 
 @register
 def check_queue(**_: Any) -> list[CheckMessage]:
@@ -58,7 +60,7 @@ def check_active_version(**_: Any) -> list[CheckMessage]:
     """This node reads what serves, as the other nodes wrote it; nothing is quarantined."""
     try:
         version = ModelVersion.objects.active()
-        if version is None or artifacts.read_back(ModelVersion, version.name).digest == version.digest:
+        if version is None or version.digest in artifacts.read_back(ModelVersion, version.name).digests:
             return []
         reason = "it is not what was stored under that name."
     except DatabaseError:  # not migrated yet: nothing serves
@@ -73,6 +75,16 @@ def check_active_version(**_: Any) -> list[CheckMessage]:
             id="training.E010",
         )
     ]
+
+
+@register(deploy=True)
+def check_signing_keys(**_: Any) -> list[CheckMessage]:
+    """No key that signs models can be guessed."""
+    if all(len(key) >= KEY_LENGTH for key in settings.ARTIFACT_SIGNING_KEYS):
+        return []
+    hint = 'python -c "import secrets; print(secrets.token_urlsafe(48))" makes one.'
+    text = f"ARTIFACT_SIGNING_KEYS holds a key of less than {KEY_LENGTH} characters."
+    return [checks.Warning(text, hint=hint, id="training.W011")]
 
 
 @register(deploy=True)

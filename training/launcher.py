@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
+from anomalyproject.logs import readable
 from training.processes import die_with_parent, kill_group, spawn_command
 
 LAST_LINES = 5  # of what an attempt logs, kept for the reason
@@ -73,8 +74,9 @@ class Child:
     def _hear(self, line: str) -> None:
         if line:
             self._on_line(line)
-        if line.strip():
-            self.last_lines.append(line.rstrip()[:LINE_LENGTH])
+        for text in readable(line).splitlines():
+            if text.strip():
+                self.last_lines.append(text[:LINE_LENGTH])
 
 
 class Launcher:

@@ -37,7 +37,7 @@ def move(stored: Stored) -> Moved:
         return Moved.ELSEWHERE
     with artifacts.refusals_of(type(stored)):
         manifest = here.verified(stored.name)
-    if manifest.digest != stored.digest:
+    if stored.digest not in manifest.digests:
         raise artifacts.error_of(type(stored))(f"{stored.name} is not what was stored under that name.")
     artifacts.set_aside(stored)
     there.put(manifest.path, stored.name)
@@ -48,6 +48,6 @@ def move(stored: Stored) -> Moved:
 def _is_sound(stored: Stored) -> bool:
     """It stands in the storage; the row is not told of what does not."""
     try:
-        return artifacts.read_back(type(stored), stored.name).digest == stored.digest
+        return stored.digest in artifacts.read_back(type(stored), stored.name).digests
     except (UnservableVersionError, BackupError):
         return False

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.utils import timezone
 
+from anomalyproject.logs import logged_with, readable
 from training.models import SessionLogEntry, TrainingSession
 
 Kind = SessionLogEntry.Kind
@@ -38,8 +39,13 @@ class Lines:
         self._count = 0
 
     def hear(self, line: str) -> None:
-        self._pass_on(line)
-        if not (text := line.rstrip()[:LINE_LENGTH]):
+        with logged_with(session=self._session_id, attempt=self._attempt):
+            self._pass_on(line)
+        for text in readable(line).splitlines():
+            self._keep(text[:LINE_LENGTH])
+
+    def _keep(self, text: str) -> None:
+        if not text.strip():
             return
         entry = SessionLogEntry(
             session_id=self._session_id, attempt=self._attempt, kind=Kind.LINE, text=text, at=timezone.now()

@@ -6,6 +6,7 @@ lease. Nobody else writes to the row, and a holder that fell silent publishes no
 Several machines on one database need clocks that agree to within a few seconds.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -32,6 +33,8 @@ from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
 from training.records import RecordCounts, ScoredReport, store_records
 from training.session_log import note_event, note_step
+
+logger = logging.getLogger(__name__)
 
 Status = TrainingSession.Status
 Step = TrainingSession.Step
@@ -235,6 +238,7 @@ def ring(session_id: int) -> None:
 
     The ORM broker writes to the same database: the message commits or vanishes with the row.
     """
+    logger.info("Training session %d waits for a worker", session_id)
     async_task(RUN_SESSION, session_id, task_name=f"training session {session_id}")
 
 

@@ -16,6 +16,7 @@ from enum import Enum
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
+from anomalyproject.logs import logged_with, pass_on
 from training import artifacts, backups, file_imports, sessions, versions
 from training.errors import LeaseLostError, TrainingError
 from training.launcher import Child, Launcher
@@ -40,10 +41,6 @@ class End(Enum):
     CANCELLED = "cancelled"
 
 
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(line)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Listener:
     """Whom to tell: `on_tick` a few times a second, `on_line` each line that the subprocess logs.
@@ -53,7 +50,7 @@ class Listener:
 
     on_tick: Callable[[], object] = lambda: None
     on_beat: Callable[[], object] = lambda: None
-    on_line: Callable[[str], object] = _to_stderr
+    on_line: Callable[[str], object] = pass_on
 
 
 def supervise(session_id: int, *, launcher: Launcher, listener: Listener | None = None) -> None:
@@ -61,15 +58,17 @@ def supervise(session_id: int, *, launcher: Launcher, listener: Listener | None 
 
     Stopped by SIGTERM, it gives the session back to the queue and exits. Main thread only.
     """
-    attempt = sessions.claim(session_id)
-    if attempt is None:
-        logger.info("Training session %d does not wait for a worker", session_id)
-        return
-    with stop_requests(signal.SIGTERM) as stop:
-        while attempt is not None:
-            attempt = _attempt(launcher, session_id, attempt, stop, listener or Listener())
-    failpoint("session.over")
-    _tidy()
+    with logged_with(session=session_id):
+        attempt = sessions.claim(session_id)
+        if attempt is None:
+            logger.info("Training session %d does not wait for a worker", session_id)
+            return
+        with stop_requests(signal.SIGTERM) as stop:
+            while attempt is not None:
+                with logged_with(attempt=attempt):
+                    attempt = _attempt(launcher, session_id, attempt, stop, listener or Listener())
+        failpoint("session.over")
+        _tidy()
 
 
 def _attempt(

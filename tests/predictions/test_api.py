@@ -459,8 +459,35 @@ def test_nobody_unknown_may_ask_where_they_are_off(
     client: Client, version: ModelVersion, settings: Settings, route: str
 ) -> None:
     settings.ANONYMOUS_READ = False
-    assert ask(client, route) == 401
+    assert ask(client, route) == (200 if route == "/health" else 401)
     assert ask(client, route, Authorization="Token wrong") == 401
+
+
+def test_health_tells_nobody_unknown_more_than_whether_it_serves(
+    client: Client, version: ModelVersion, settings: Settings, user: User
+) -> None:
+    settings.ANONYMOUS_READ = False
+    short = {"status": "healthy", "models_loaded": True, "message": "A model serves."}
+    about = {"app_name": settings.APP_NAME, "version": settings.VERSION}
+    assert client.get("/health").json() == short | about
+    client.force_login(user)
+    whole = {"message": f"Version {version.pk} serves.", "model_version": version.pk}
+    assert client.get("/health").json() == short | about | whole
+
+
+def test_health_answers_without_a_database_whoever_asks(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OperationalError("gone")
+
+    settings.ANONYMOUS_READ = False
+    monkeypatch.setattr(
+        "training.api.authentication.WatchedTokenAuthentication.authenticate_credentials", gone
+    )
+    monkeypatch.setattr("predictions.predictor.current", gone)
+    response = client.get("/health", headers={"authorization": "Token " + "0" * 40})
+    assert (response.status_code, response.json()["message"]) == (200, "No model serves.")
 
 
 @pytest.mark.parametrize("route", ROUTES)

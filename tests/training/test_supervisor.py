@@ -70,9 +70,10 @@ def test_success(session: TrainingSession, queue_mark: str) -> None:
     assert session.model_version == ModelVersion.objects.get()
     assert session.backup == Backup.objects.get()
     assert ticks
-    assert any(line.endswith(": backup, 1 %\n") for line in lines)
+    mark = f" [session={session.pk} attempt=1]\n"
+    assert any(line.endswith(f": backup, 1 %{mark}") for line in lines)
     kept = session.log.filter(kind="line").values_list("text", flat=True)
-    assert list(kept) == [line.rstrip() for line in lines if line.strip()]
+    assert list(kept) == [line.removesuffix(mark).rstrip() for line in lines if line.strip()]
     steps = session.log.filter(kind="step").values_list("step", flat=True)
     assert list(steps) == ["start", "backup", "load", "evaluate", "fit", "write", "publish"]
     assert running(queue_mark) == []

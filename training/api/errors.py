@@ -125,6 +125,8 @@ def _rewritten(request: HttpRequest, response: HttpResponseBase) -> JsonResponse
             rewritten[name] = value
     rewritten["Content-Length"] = str(len(rewritten.content))
     rewritten.cookies = response.cookies
+    # Django's own mark of a bug that it logged with its traceback: not once more without.
+    rewritten._has_been_logged = getattr(response, "_has_been_logged", False)  # type: ignore[attr-defined]  # noqa: SLF001  # as above
     return rewritten
 
 

@@ -52,6 +52,11 @@ INVALID = {
         "Record 2: Missing required fields: ['equipment_id']",
     ],
 }
+INVALID_SESSION = {
+    "success": False,
+    "error": "Data validation failed",
+    "validation_errors": ["session: A valid integer is required."],
+}
 BUSY = {
     "success": False,
     "error": "Training already in progress. Please wait and try again.",
@@ -140,11 +145,12 @@ def refusal(sentence: str) -> dict[str, Any]:
     return {"success": False, "error": sentence}
 
 
+NOT_JSON = refusal("The request body is not JSON: Expecting value: line 1 column 1 (char 0).")
+UNKNOWN = answer(UNKNOWN_CALLER, refusal("Invalid token."))
+
+
 def denials(permission: str) -> dict[int, OpenApiResponse]:
-    return {
-        401: answer(UNKNOWN_CALLER, refusal("Invalid token.")),
-        403: answer(FORBIDDEN, refusal(f"This needs the permission {permission}.")),
-    }
+    return {401: UNKNOWN, 403: answer(FORBIDDEN, refusal(f"This needs the permission {permission}."))}
 
 
 class ScoredReportSerializer(ReportSerializer):
@@ -187,7 +193,7 @@ describe(
             200: answer("Trained.", RESULT),
             202: answer("The training goes on; `Location` is where to ask for its result.", ACCEPTED),
             **denials("training.train_models"),
-            400: answer("The batch breaks the contract. Nothing was stored.", INVALID),
+            400: answer("The batch breaks the contract. Nothing was stored.", INVALID, NOT_JSON),
             409: answer("Another session is queued or running. Nothing was stored.", BUSY),
             500: answer("The training failed. The records are kept.", FAILED),
             503: answer("No worker took the session. The records are kept.", NO_WORKER),
@@ -215,6 +221,8 @@ describe(
                 RUNNING,
                 FOLLOWED,
             ),
+            400: answer("`session` is no number of a session.", INVALID_SESSION),
+            401: UNKNOWN,
             404: answer("There is no such session.", refusal("There is no training session 7.")),
         },
     ),
@@ -240,7 +248,7 @@ describe(
         summary="List available model backups",
         tags=TAGS,
         auth=OPTIONAL_AUTH,
-        responses={200: answer("The backups, newest first.", BACKUPS)},
+        responses={200: answer("The backups, newest first.", BACKUPS), 401: UNKNOWN},
     ),
 )
 describe(

@@ -10,6 +10,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 
 MAX_DEPTH = 50
+SHOWN = 40  # characters of a name that an error echoes
 MAX_DIGITS = 300  # a longer whole number is beyond any float: it is read as infinity
 
 
@@ -48,13 +49,25 @@ def _read(stream: IO[Any], parser_context: Mapping[str, Any]) -> bytes:
 
 def _decode(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_int=_whole_number)
+        return json.loads(
+            body.decode("utf-8-sig"), parse_int=_whole_number, object_pairs_hook=_without_repeats
+        )
     except UnicodeDecodeError as error:
         raise ParseError(f"The request body is not UTF-8: see byte {error.start}.") from error
     except json.JSONDecodeError as error:
         raise ParseError(f"The request body is not JSON: {error}.") from error
     except RecursionError as error:
         raise ParseError(f"The JSON is nested too deeply: at most {MAX_DEPTH} levels.") from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values under one name the sender meant one, and nobody knows which."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ParseError(f"The JSON names {twice[:SHOWN]!r} twice in one object.")
+    return found
 
 
 def _whole_number(digits: str) -> int | float:

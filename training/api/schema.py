@@ -100,4 +100,8 @@ def shape_of(*examples: Any) -> dict[str, Any]:
         return {"type": "object", "properties": properties, "required": required, **nullable}
     if isinstance(first, list):
         return {"type": "array", "items": shape_of(*(item for each in known for item in each)), **nullable}
-    return {"type": JSON_TYPES[type(first)], **nullable}
+    types = dict.fromkeys(JSON_TYPES[type(example)] for example in known)
+    if "number" in types:
+        types.pop("integer", None)
+    one = [{"type": name} for name in types]
+    return {**(one[0] if len(one) == 1 else {"oneOf": one}), **nullable}

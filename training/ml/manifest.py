@@ -41,6 +41,8 @@ class Manifest:
     """A directory that was signed, or verified, a moment ago.
 
     `digest` is the SHA-256 of the manifest's bytes; `size_bytes` counts the files and the manifest.
+    `digests` are those that it would have, signed with each of the accepted keys: by one of them a row knows
+    the directory while keys are rotated.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Manifest:
     facts: Mapping[str, Any]
     files: Mapping[str, FileEntry]
     digest: str
+    digests: tuple[str, ...]
     size_bytes: int
 
     def read(self, name: str) -> bytes:
@@ -97,14 +100,25 @@ def sign_directory(path: Path, *, key: str, kind: str, facts: Mapping[str, Any])
             "files": {name: _seal(path / name, kind=kind) for name in sorted(_names(path) - {MANIFEST})},
         }
     )
-    content = b'{"signed":%s,"signature":"%s"}\n' % (signed, _signature(signed, key=key).encode("ascii"))
-    with (path / MANIFEST).open("wb") as handle:
-        failpoint(f"{kind}.manifest")
+    content = _enveloped(signed, key=key)
+    failpoint(f"{kind}.manifest")
+    write_durably(path / MANIFEST, content)
+    fsync_directory(path)
+    return _manifest(path, content=content, signed=signed, keys=[key])
+
+
+def signed_again(path: Path, *, keys: Sequence[str], key: str) -> bytes:
+    """The same manifest, signed with `key` instead of one of `keys`. Raises TamperedArtifactError."""
+    return _enveloped(_authentic(path, content=_read_manifest(path), keys=keys), key=key)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """It is on the disk when this returns; the directory's entry is the caller's."""
+    with path.open("wb") as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
     fsync_directory(path)
-    return _manifest(path, content=content, signed=signed)
 
 
 def read_manifest(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
@@ -113,7 +127,8 @@ def read_manifest(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
     Raises TamperedArtifactError for another signature or kind, or when it cannot be read.
     """
     content = _read_manifest(path)
-    manifest = _manifest(path, content=content, signed=_authentic(path, content=content, keys=keys))
+    signed = _authentic(path, content=content, keys=keys)
+    manifest = _manifest(path, content=content, signed=signed, keys=keys)
     if manifest.kind != kind:
         raise TamperedArtifactError(f"{path.name} was signed as {manifest.kind}, not as {kind}.")
     return manifest
@@ -151,6 +166,10 @@ def _canonical(value: Mapping[str, Any]) -> bytes:
 
 def _signature(signed: bytes, *, key: str) -> str:
     return hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def _enveloped(signed: bytes, *, key: str) -> bytes:
+    return b'{"signed":%s,"signature":"%s"}\n' % (signed, _signature(signed, key=key).encode("ascii"))
 
 
 def _seal(path: Path, *, kind: str) -> dict[str, int | str]:
@@ -215,7 +234,7 @@ def _authentic(path: Path, *, content: bytes, keys: Sequence[str]) -> bytes:
     return bytes(signed)
 
 
-def _manifest(path: Path, *, content: bytes, signed: bytes) -> Manifest:
+def _manifest(path: Path, *, content: bytes, signed: bytes, keys: Sequence[str]) -> Manifest:
     """The signed bytes as a Manifest. Genuine bytes of another format end here too."""
     try:
         data = json.loads(signed)
@@ -232,6 +251,7 @@ def _manifest(path: Path, *, content: bytes, signed: bytes) -> Manifest:
         facts=facts,
         files=files,
         digest=hashlib.sha256(content).hexdigest(),
+        digests=tuple(hashlib.sha256(_enveloped(signed, key=key)).hexdigest() for key in keys if key),
         size_bytes=len(content) + sum(entry.size for entry in files.values()),
     )
 

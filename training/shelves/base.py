@@ -54,6 +54,10 @@ class Shelf(Protocol):
         """
         ...
 
+    def write_manifest(self, name: str, content: bytes) -> None:
+        """Put it in the place of the present one, in one step: whoever reads sees the one or the other."""
+        ...
+
     def files(self, name: str) -> dict[str, StoredFile]:
         """What stands there, unverified; empty when nothing does."""
         ...

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from math import inf
@@ -10,8 +11,8 @@ from pathlib import Path
 from django.conf import settings
 
 from training.ml.failpoints import failpoint
-from training.ml.manifest import Manifest, fsync_directory, verify_directory
-from training.shelves.base import DAMAGED, StoredFile, no_name, require_name
+from training.ml.manifest import MANIFEST, Manifest, fsync_directory, verify_directory, write_durably
+from training.shelves.base import DAMAGED, TEMPORARY, StoredFile, no_name, require_name
 
 
 class DirectoryShelf:
@@ -54,6 +55,14 @@ class DirectoryShelf:
 
     def verified(self, name: str, *, copy_will_do: bool = False) -> Manifest:
         return verify_directory(self.directory(name), keys=settings.ARTIFACT_SIGNING_KEYS, kind=self.kind)
+
+    def write_manifest(self, name: str, content: bytes) -> None:
+        directory = self.directory(name)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=self.root) as aside:
+            fresh = Path(aside) / MANIFEST
+            write_durably(fresh, content)
+            fresh.replace(directory / MANIFEST)
+        fsync_directory(directory)
 
     def files(self, name: str) -> dict[str, StoredFile]:
         try:

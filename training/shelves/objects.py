@@ -84,6 +84,10 @@ class ObjectShelf:
         with self._copies.alone():
             return self._found(key, name) or self._fetched(key, name, entries)
 
+    def write_manifest(self, name: str, content: bytes) -> None:
+        require_name(self.kind, name)
+        self._bucket.write(f"{name}/{MANIFEST}", content)
+
     def files(self, name: str) -> dict[str, StoredFile]:
         require_name(self.kind, name)
         return {

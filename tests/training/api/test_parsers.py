@@ -68,6 +68,11 @@ def test_broken_json_is_refused_with_its_place(body: str, reason: str) -> None:
     assert post(body) == refused(400, f"The request body is not JSON: {reason}.")
 
 
+@pytest.mark.parametrize("body", ['{"a": 1, "b": 2, "a": 1}', '[{"x": {"a": {}, "a": []}}]'])
+def test_a_name_that_stands_twice_is_refused(body: str) -> None:
+    assert post(body) == refused(400, "The JSON names 'a' twice in one object.")
+
+
 def test_another_encoding_is_refused() -> None:
     assert post('["é"]'.encode("latin-1")) == refused(400, "The request body is not UTF-8: see byte 2.")
     assert post("[1]".encode("utf-16")) == refused(400, "The request body is not UTF-8: see byte 0.")

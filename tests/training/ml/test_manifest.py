@@ -71,6 +71,7 @@ def test_what_was_signed_verifies(signed: Path) -> None:
             for name, content in FILES.items()
         },
         digest=hashlib.sha256(content).hexdigest(),
+        digests=(hashlib.sha256(content).hexdigest(),),
         size_bytes=len(content) + sum(map(len, FILES.values())),
     )
 

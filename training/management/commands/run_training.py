@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from anomalyproject.logs import log_process_with
 from training.launcher import serve_orders
 from training.processes import die_with_parent, tie_forks_to_their_parents
 from training.runner import leave_when_lost, run_attempt
@@ -26,6 +27,7 @@ class Command(BaseCommand):
 
 
 def train(session: int, attempt: int) -> None:
+    log_process_with(session=session, attempt=attempt)
     tie_forks_to_their_parents()
     leave_when_lost(session, attempt)
     run_attempt(session, attempt)

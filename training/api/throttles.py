@@ -1,0 +1,37 @@
+"""The throttle of every view of the API. The counting is in `rates`."""
+
+from typing import TYPE_CHECKING
+
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from training.api.addresses import client_network
+from training.api.rates import seconds_to_wait
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # which imports this module
+
+
+class CallerThrottle(BaseThrottle):
+    """Known callers are counted by who they are, others by where they are.
+
+    A view may name its `throttle_scope`; otherwise reads and writes are counted apart.
+    """
+
+    def __init__(self) -> None:
+        self._wait: int | None = None
+
+    def allow_request(self, request: Request, view: "APIView") -> bool:
+        scope = "read" if request.method in SAFE_METHODS else "write"
+        self._wait = seconds_to_wait(getattr(view, "throttle_scope", scope), _caller(request))
+        return self._wait is None
+
+    def wait(self) -> float | None:
+        return self._wait
+
+
+def _caller(request: Request) -> str:
+    if request.user.is_authenticated:
+        return f"user-{request.user.pk}"
+    return client_network(request._request)  # noqa: SLF001  # DRF's own way to Django's request
