@@ -118,7 +118,6 @@ def write_durably(path: Path, content: bytes) -> None:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
-    fsync_directory(path)
 
 
 def read_manifest(path: Path, *, keys: Sequence[str], kind: str) -> Manifest:
