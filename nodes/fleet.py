@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import psycopg
+import redis
 import requests
 from psycopg import sql
 
@@ -161,6 +162,7 @@ def fleet(scratch: Path, server: str, redis_url: str) -> Iterator[Fleet]:
                 node.signal(signal.SIGCONT)
                 node.signal(signal.SIGKILL)
                 node.process.wait()
+            _forget(redis_url, environment["REDIS_PREFIX"])
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
@@ -202,6 +204,13 @@ def _prepare(made: Fleet) -> None:
         "from rest_framework.authtoken.models import Token; "
         "owner = User.objects.create_superuser('owner'); print(Token.objects.create(user=owner).key)"
     )
+
+
+def _forget(redis_url: str, prefix: str) -> None:
+    """Take this run's keys out of a Redis that others use too."""
+    with redis.Redis.from_url(redis_url) as client:
+        for key in client.scan_iter(f"{prefix}:*"):
+            client.delete(key)
 
 
 @contextmanager
