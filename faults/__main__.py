@@ -5,18 +5,21 @@ and survived. The first loss ends the run, with what was lost and an exit code t
 """
 
 import argparse
+import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 
 from e2e.product import ROOT, database, free_port
+from faults.table import print_titles
 from tests.queue_processes import MARK, running
 
 FIGURES = range(1, 10)
@@ -25,7 +28,7 @@ SERVER = "postgres://postgres@127.0.0.1:5432"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="each kind of fault, but only once or so")
+    parser.add_argument("--short", action="store_true", help="each fault once, on one of the databases")
     parser.add_argument(
         "--most", type=int, default=500, metavar="N", help="try no fault more often than that"
     )
@@ -34,14 +37,20 @@ def main() -> int:
     parser.add_argument("--server", default=SERVER, help=f"where PostgreSQL answers (default: {SERVER})")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    effort = {"FAULTS": "short" if options.short else "", "FAULTS_MOST": str(options.most)}
-    for name in [options.database] if options.database else _databases(options.server):
-        if code := run(name, options.server, options.figures, effort):
-            return code
-    return 0
+    databases = [options.database] if options.database else _databases(options.server)
+    print_titles()
+
+    def on(turn: int) -> int:
+        effort = json.dumps([options.short, options.most, turn, len(databases)])
+        return run(databases[turn], options.server, options.figures, effort)
+
+    if options.short:
+        with ThreadPoolExecutor() as pool:
+            return max(pool.map(on, range(len(databases))))
+    return next((code for turn in range(len(databases)) if (code := on(turn))), 0)
 
 
-def run(name: str, server: str, figures: list[int], effort: dict[str, str]) -> int:
+def run(name: str, server: str, figures: list[int], effort: str) -> int:
     """The figures on that database, in a process of their own: its settings say which; the exit code.
 
     Nothing that it started is left.
@@ -51,7 +60,7 @@ def run(name: str, server: str, figures: list[int], effort: dict[str, str]) -> i
         (scratch / "media").mkdir()
         (scratch / "shots").mkdir()
         with database(scratch, f"{server}/x" if name == "postgresql" else "") as url:
-            environment = _environment(scratch, url) | effort
+            environment = _environment(scratch, url) | {"FAULTS": effort}
             command = [sys.executable, "-m", "faults.one_database", str(scratch), *map(str, figures)]
             try:
                 return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

@@ -25,7 +25,7 @@ LIMITS = (0, 1_000, 30_000, 100_000)  # bytes that a file may have, written by a
 
 
 def failing(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
-    for number, point in enumerate(TRAINING):
+    for number, point in enumerate(effort.share(TRAINING)):
         with table.row(9, f"disk full or I/O error, training at {point}") as row:
             for n in range(effort.times(2 * PASSINGS.get(point, 1))):
                 with row.trial():
@@ -33,14 +33,14 @@ def failing(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -
                     _training_fails(product, ledger, point, f"oserror:{error}@{1 + n // 2}")
     next_one_works(product, ledger)
     drill = Drill(product, ledger)
-    for number, point in enumerate(RESTORE):
+    for number, point in enumerate(effort.share(RESTORE)):
         with table.row(9, f"disk full or I/O error, restore at {point}") as row:
             for n in range(effort.times(2)):
                 with row.trial():
                     product.arm(point, f"oserror:{ERRORS[(number + n) % 2]}")
                     assert not drill.fails(partial(_restore_fails, product)), "new after an error"
-    imports.disk_full(product, ledger, table)
-    _limited(product, ledger, table, limits=LIMITS[1:2] if effort.is_short else LIMITS)
+    imports.disk_full(product, ledger, table, effort=effort)
+    _limited(product, ledger, table, effort=effort)
 
 
 def _training_fails(product: Product, ledger: Ledger, point: str, action: str) -> None:
@@ -60,11 +60,11 @@ def _restore_fails(product: Product, path: str) -> None:
     assert (answer.status_code, answer.json()["success"]) == (500, False), answer.text[:300]
 
 
-def _limited(product: Product, ledger: Ledger, table: Table, *, limits: tuple[int, ...]) -> None:
+def _limited(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Real errors: commands that may write no file beyond a size, the SQLite database among them."""
-    for command in (("create_backup",), ("train",)):
+    for command in effort.share((("create_backup",), ("train",))):
         with table.row(9, f"files limited in size, manage.py {' '.join(command)}") as row:
-            for limit in limits:
+            for limit in LIMITS[1:2] if effort.is_short else LIMITS:
                 with row.trial():
                     limited = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
                     done = product.manage(*command, preexec_fn=limited)

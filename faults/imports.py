@@ -37,14 +37,14 @@ def receive(csv: str) -> FileImport:
 
 def killed(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """A part of figure 1."""
-    for point in RECEIVING[-1:] if effort.is_short else RECEIVING:
+    for point in effort.share(RECEIVING):
         with table.row(1, f"kill -9 of an import at {point}") as row, row.trial():
             _, csv = _file(product)
             _kill(product, point, RECEIVE.format(csv=csv))
             for waiting in FileImport.objects.filter(status=WAITING):
                 file_imports.discard_import(waiting=waiting, user=None)
             ledger.check()
-    for point in STORING[1:2] if effort.is_short else STORING:
+    for point in effort.share(STORING):
         with table.row(1, f"kill -9 of an import at {point}") as row, row.trial():
             batch, csv = _file(product)
             waiting = receive(csv)
@@ -58,15 +58,15 @@ def killed(product: Product, ledger: Ledger, table: Table, *, effort: Effort) ->
             ledger.check()
 
 
-def disk_full(product: Product, ledger: Ledger, table: Table) -> None:
+def disk_full(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """A part of figure 9."""
-    for point in RECEIVING[:-1]:
+    for point in effort.share(RECEIVING[:-1]):
         with table.row(9, f"disk full, import at {point}") as row, row.trial():
             _, csv = _file(product)
             _refused(point, partial(receive, csv))
             assert not FileImport.objects.filter(status=WAITING).exists()
             ledger.check()
-    for point in STORING[:-1]:
+    for point in effort.share(STORING[:-1]):
         with table.row(9, f"disk full, import at {point}") as row, row.trial():
             batch, csv = _file(product)
             waiting = receive(csv)

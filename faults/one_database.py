@@ -1,5 +1,6 @@
 """`python -m faults.one_database SCRATCH FIGURE…`: the faults on the database of the environment."""
 
+import json
 import os
 import sys
 import time
@@ -36,7 +37,8 @@ TAIL = 3_000  # characters of a log that are shown after a loss
 def main(scratch: Path, figures: list[int]) -> int:
     product = Product(scratch)
     table = Table(connection.vendor)
-    effort = Effort(is_short=os.environ["FAULTS"] == "short", most=int(os.environ["FAULTS_MOST"]))
+    is_short, most, turn, databases = json.loads(os.environ["FAULTS"])
+    effort = Effort(is_short=is_short, most=most, turn=turn, databases=databases)
     try:
         ledger = prepare(product)
         for figure in figures:
@@ -49,7 +51,8 @@ def main(scratch: Path, figures: list[int]) -> int:
         return 1
     finally:
         connection.close()
-    print(f"All survived, in {time.monotonic() - table.started:.0f} s.", flush=True)
+    seconds = time.monotonic() - table.started
+    print(f"All survived on {table.database}, in {seconds:.0f} s.", flush=True)
     return 0
 
 

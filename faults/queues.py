@@ -67,12 +67,13 @@ def one_at_a_time(product: Product) -> Iterator[Watch]:
 
 def idle_deaths(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Figure 2. A session is started as the admin does it; the watch alone is started again from outside."""
-    for number, part in enumerate(("worker", "monitor", "pusher", "launcher", "sentinel", "watch")):
+    parts = ("worker", "monitor", "pusher", "launcher", "sentinel", "watch")
+    for part in effort.share(parts):
         with table.row(2, f"kill -9 of the idle {part}") as row:
             for _ in range(effort.times(10)):
                 with row.trial(), one_at_a_time(product):
                     product.wait_for_queue()
-                    _kill(product, _part(product, number))
+                    _kill(product, _part(product, parts.index(part)))
                     began = time.monotonic()
                     session = sessions.start_session(trigger=TrainingSession.Trigger.ADMIN)
                     assert sessions.wait_for_claim(session, 60), "no worker took it within 60 s"
@@ -120,7 +121,7 @@ def three_queues(product: Product, ledger: Ledger, table: Table, *, effort: Effo
         assert any(accepted)
         ledger.check()
         row.took(watch.longest, at_most=LEAVING)
-    for whole in (True, False):
+    for whole in effort.share((True, False)):
         who = "the holder, whole," if whole else "the holder's worker"
         with table.row(4, f"{who} paused past its lease") as row:
             for _ in range(effort.times(5)):

@@ -43,18 +43,18 @@ Status = TrainingSession.Status
 def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Figure 1."""
     times = effort.times(20)
-    for point in WEB:
+    for point in effort.share(WEB):
         with table.row(1, f"kill -9 of the web process at {point}") as row:
             for _ in range(times):
                 with row.trial():
                     row.took(_killed_in_web(product, ledger, point), at_most=60)
-    for point in TRAINING:
+    for point in effort.share(TRAINING):
         with table.row(1, f"kill -9 of the training at {point}") as row:
             for n in range(times):
                 with row.trial():
                     action = f"kill@{1 + n % PASSINGS.get(point, 1)}"
                     row.took(_killed_in_session(product, ledger, point, action), at_most=60)
-    for point in WORKER:
+    for point in effort.share(WORKER):
         with table.row(1, f"kill -9 of the worker at {point}") as row:
             for _ in range(times):
                 with row.trial():
@@ -167,8 +167,8 @@ def stopped(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -
                 wait_for_end()
                 assert (last_session().status, last_session().attempts) == (Status.SUCCEEDED, 2)
                 product.wait_for_queue()
-    _stopped_queue(product, ledger, table, effort=effort)
-    _timed_out(product, ledger, table, times=effort.times(5))
+    for kind in effort.share((_stopped_queue, _timed_out)):
+        kind(product, ledger, table, effort=effort)
 
 
 def _stopped_queue(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
@@ -190,13 +190,13 @@ def _stopped_queue(product: Product, ledger: Ledger, table: Table, *, effort: Ef
         assert (last_session().status, last_session().attempts) == (Status.SUCCEEDED, 2)
 
 
-def _timed_out(product: Product, ledger: Ledger, table: Table, *, times: int) -> None:
+def _timed_out(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     timeout = 15  # seconds, instead of an hour: the bound counts from it
     with (
         table.row(5, f"stuck in C past a timeout of {timeout} s") as row,
         product.other_queue(TRAINING_TIMEOUT=str(timeout)),
     ):
-        for _ in range(times):
+        for _ in range(effort.times(5)):
             with row.trial(), _stuck(product, ledger) as (session, training):
                 began = time.monotonic()
                 row.took(_ended(product, session, training) - began, at_most=timeout + 5)

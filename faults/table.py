@@ -1,22 +1,35 @@
 """The table of faults: a row for each kind, printed when it was survived."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 LINE = "{:>6}  {:<58} {:<10} {:>6} {:>9} {:>10}"
 
 
+def print_titles() -> None:
+    print(LINE.format("figure", "fault", "database", "tried", "survived", "slowest s"), flush=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How often things are tried: each kind of fault at least once."""
+    """How often things are tried. In the short form the databases share the places; each is tried once."""
 
     is_short: bool = False
     most: int = 500
+    turn: int = 0
+    databases: int = 1
 
     def times(self, full: int, *, short: int = 1) -> int:
         return short if self.is_short else min(full, self.most)
+
+    def share(self, places: Sequence[T]) -> Sequence[T]:
+        """Those for this database."""
+        return places[self.turn :: self.databases] if self.is_short else places
 
 
 @dataclass(kw_only=True)
@@ -47,7 +60,6 @@ class Table:
     def __init__(self, database: str) -> None:
         self.database = database
         self.started = time.monotonic()
-        print(LINE.format("figure", "fault", "database", "tried", "survived", "slowest s"), flush=True)
 
     @contextmanager
     def row(self, figure: int, fault: str) -> Iterator[Row]:

@@ -24,12 +24,12 @@ PAUSE = 0.01  # seconds between a client's requests
 
 
 class Client(threading.Thread):
-    """Asks one worker again and again: when it asked, which version answered, and when."""
+    """Asks one worker again and again: when it asked, and which version answered."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
         self.url = url
-        self.answers: list[tuple[float, int, float]] = []
+        self.answers: list[tuple[float, int]] = []
         self.errors: list[str] = []
         self.is_over = False
 
@@ -40,8 +40,7 @@ class Client(threading.Thread):
                 try:
                     answer = session.post(f"{self.url}/predict", json=PROBES[0], timeout=30)
                     answer.raise_for_status()
-                    version = answer.json()["model_version"]
-                    self.answers.append((asked, version, time.monotonic()))
+                    self.answers.append((asked, answer.json()["model_version"]))
                 except requests.RequestException as error:
                     self.errors.append(str(error))
                 time.sleep(PAUSE)
@@ -67,19 +66,19 @@ def activations(product: Product, ledger: Ledger, table: Table, *, effort: Effor
 
 
 def _switched(clients: Sequence[Client], version: ModelVersion, activated: float) -> float:
-    """Seconds after the activation until the last worker had answered with that version."""
+    """Seconds after the activation at which a worker was last asked and answered with another version."""
     wait_until(lambda: all(client.answers and client.answers[-1][1] == version.pk for client in clients), 30)
     time.sleep(SETTLED)
-    last = activated
+    late = activated
     for client in clients:
         assert not client.errors, f"{client.url}: {client.errors[0]}"
-        answers = [answer for answer in client.answers if answer[2] >= activated]
-        client.answers = answers[-1:]
-        first, _, answered = next(answer for answer in answers if answer[1] == version.pk)
-        back = [answer for answer in answers if answer[0] > first and answer[1] != version.pk]
+        answers = [answer for answer in client.answers if answer[0] >= activated]
+        del client.answers[:-1]
+        first = next(asked for asked, answered in answers if answered == version.pk)
+        back = [asked for asked, answered in answers if asked > first and answered != version.pk]
         assert not back, f"{client.url} went back to another version"
-        last = max(last, answered)
-    return last - activated
+        late = max([late, *(asked for asked, answered in answers if answered != version.pk)])
+    return late - activated
 
 
 @contextmanager
