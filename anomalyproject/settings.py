@@ -89,6 +89,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "predictions.metrics.count_requests",
     "training.api.errors.errors_in_form",  # outermost: sees what all the others answer
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -230,7 +231,14 @@ Q_CLUSTER = {
 }
 
 # Long work that the queue's watch has done beside the worker, on every node: command, and whether it has any.
-QUEUE_COMPANIONS = {"run_prediction_jobs": "predictions.jobs.somebody_waits"}
+QUEUE_COMPANIONS = {
+    "run_prediction_jobs": "predictions.jobs.somebody_waits",
+    "keep_files": "training.upkeep.is_due",
+}
+
+BACKUP_EVERY_DAYS = env_int("BACKUP_EVERY_DAYS", default=7)  # the queue makes one then; 0: never
+VERIFY_EVERY_HOURS = env_int("VERIFY_EVERY_HOURS", default=24)  # what serves, and the newest backup; 0: never
+DISK_FREE_MIB = env_int("DISK_FREE_MIB", default=1024)  # less free space is a finding
 
 PREDICTION_JOB_ROWS = 1_000_000  # of one file
 PREDICTION_JOB_LIMIT = (
@@ -257,6 +265,11 @@ if EMAIL_USE_SSL and EMAIL_USE_TLS:
     raise ImproperlyConfigured("EMAIL_USE_SSL and EMAIL_USE_TLS exclude each other")
 EMAIL_TIMEOUT = NOTICE_TIMEOUT
 DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "anomalies@localhost")
+
+# --- Operation -----------------------------------------------------------------------------------
+
+# Who may read /metrics without credentials.
+METRICS_ALLOWED_NETWORKS = env_networks("METRICS_ALLOWED_NETWORKS", "127.0.0.0/8,::1")
 
 # --- People ------------------------------------------------------------------------------------
 
@@ -342,6 +355,7 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 if not DEBUG:
     SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]  # asked from inside, without TLS
     SECURE_PROXY_SSL_HEADER = (
         ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY", default=False) else None
     )
