@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -20,9 +20,9 @@ class Probe(APIView):
     """Open to everybody, never throttled, and says nothing about the installation."""
 
     error_form = "older"
-    authentication_classes: ClassVar[list[Any]] = []
+    authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
-    throttle_classes: ClassVar[list[Any]] = []
+    throttle_classes: list[Any] = []
 
 
 class LiveView(Probe):

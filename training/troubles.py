@@ -83,8 +83,8 @@ def schedule_troubles() -> Iterator[Trouble]:
     elif policy.enabled != (ours.repeats != schedules.DISABLED):
         yield _wrong(schedules.NAME, f"it is switched {'off' if policy.enabled else 'on'}")
     elif policy.enabled and ours.next_run < timezone.now() - OVERDUE_AFTER:
-        facts = {"due": f"{ours.next_run:%Y-%m-%d %H:%M} UTC"}
-        yield Trouble(code=Code.SCHEDULE_OVERDUE, facts=facts, since=ours.next_run)
+        due = f"{ours.next_run:%Y-%m-%d %H:%M} UTC"
+        yield Trouble(code=Code.SCHEDULE_OVERDUE, facts={"due": due}, since=ours.next_run)
     if not policy.enabled:
         yield Trouble(code=Code.SCHEDULE_OFF, severity=Severity.WARNING)
 
@@ -145,12 +145,12 @@ def backup_due() -> Iterator[Trouble]:
         yield Trouble(code=Code.BACKUP_OLD, facts=facts, since=due)
     unread = upkeep.verification_due_since(newest) if newest else None
     if newest is not None and unread is not None and unread < late:
-        facts = {"name": newest.name, "days": (timezone.now() - unread).days}
+        told = {"name": newest.name, "days": (timezone.now() - unread).days}
         yield Trouble(
             code=Code.BACKUP_UNVERIFIED,
             subject=newest.name,
             severity=Severity.WARNING,
-            facts=facts,
+            facts=told,
             since=unread,
         )
 

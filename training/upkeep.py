@@ -64,7 +64,7 @@ def backup_due_since() -> datetime | None:
     newest = newest_backup()
     if newest is None:
         first = Anomaly.objects.approved().exclude(reviewed_at=None).order_by("pk").first()
-        last = first and first.reviewed_at
+        last = first.reviewed_at if first else None
     else:
         last = newest.created_at
     return _past(last, timedelta(days=settings.BACKUP_EVERY_DAYS))
