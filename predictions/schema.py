@@ -16,6 +16,7 @@ from training.api.schema import OPTIONAL_AUTH, answer, describe
 from training.api.v1.reports import ReportSerializer
 from training.ml.records import TARGETS
 
+NO_AUTH: list[Any] = [{}]
 PREDICT, MODELS, OPERATION = ["predict"], ["models"], ["operation"]
 
 ANOMALY = {
@@ -314,7 +315,7 @@ describe(
         summary="Whether the process lives",
         description="Always open, never throttled. It asks neither database nor disk.",
         tags=OPERATION,
-        auth=[{}],
+        auth=NO_AUTH,
         responses={200: answer("It does.", {"status": "alive"})},
     ),
 )
@@ -324,7 +325,7 @@ describe(
         summary="Whether requests may come",
         description="Always open, never throttled. Database, migrations, storage and model are there.",
         tags=OPERATION,
-        auth=[{}],
+        auth=NO_AUTH,
         responses={
             200: answer("They may.", {"status": "ready", "reasons": []}),
             503: answer(

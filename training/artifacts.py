@@ -293,6 +293,8 @@ def _without_rows(model_class: type[Stored]) -> dict[str, float]:
 
 def _is_whole_backup(model_class: type[Stored], name: str) -> bool:
     """On a new machine all backups are without a row at first: what was signed is a person's to remove."""
-    if model_class is not Backup or Backup.objects.filter(name=name).exists():
+    if model_class is not Backup or name.startswith(TEMPORARY):
+        return False
+    if Backup.objects.filter(name=name).exists():
         return False  # of a pruned one, what stayed is swept
     return MANIFEST in _shelf(Backup).files(name)
