@@ -48,10 +48,10 @@ def env_int(name: str, *, default: int, minimum: int = 0) -> int:
     return number
 
 
-def env_networks(name: str) -> list[Network]:
+def env_networks(name: str, default: str = "") -> list[Network]:
     """Networks in CIDR notation, comma-separated; an address alone is a network of one."""
     try:
-        return [ipaddress.ip_network(part) for part in env_list(name)]
+        return [ipaddress.ip_network(part) for part in env_list(name, default)]
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} must be networks such as 10.1.0.0/16: {error}") from error
 

@@ -1,10 +1,14 @@
 """How gunicorn serves: threads, since POST /train waits for its training without using a core."""
 
+import atexit
 import ctypes
 import gc
 import os
+import shutil
+import tempfile
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from anomalyproject.env import env_bool, env_choice
@@ -31,7 +35,26 @@ logconfig_dict = {
     ),
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
+METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when a worker imports it
 control_socket_disable = True  # it would listen in the home directory
+
+
+def on_starting(_server: Any) -> None:
+    """Where the workers add up what they count for /metrics: empty at each start."""
+    given = os.environ.get(METRICS_DIRECTORY)
+    directory = Path(given) if given else Path(tempfile.mkdtemp(prefix="anomaly-metrics-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in directory.glob("*.db"):
+        file.unlink()
+    if not given:
+        os.environ[METRICS_DIRECTORY] = str(directory)
+        atexit.register(_remove, directory, os.getpid())
+
+
+def _remove(directory: Path, master: int) -> None:
+    """At the end of the master alone: its workers inherit what is registered."""
+    if os.getpid() == master:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def post_worker_init(worker: Any) -> None:

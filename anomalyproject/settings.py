@@ -94,6 +94,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "predictions.metrics.count_requests",
     "training.api.request_log.log_requests",
     "training.api.errors.errors_in_form",  # outside of the others: sees what all the others answer
     "training.api.headers.security_headers",  # these four also mark static files and early refusals
@@ -237,7 +238,14 @@ Q_CLUSTER = {
 }
 
 # Long work that the queue's watch has done beside the worker, on every node: command, and whether it has any.
-QUEUE_COMPANIONS = {"run_prediction_jobs": "predictions.jobs.somebody_waits"}
+QUEUE_COMPANIONS = {
+    "run_prediction_jobs": "predictions.jobs.somebody_waits",
+    "keep_files": "training.upkeep.is_due",
+}
+
+BACKUP_EVERY_DAYS = env_int("BACKUP_EVERY_DAYS", default=7)  # the queue makes one then; 0: never
+VERIFY_EVERY_HOURS = env_int("VERIFY_EVERY_HOURS", default=24)  # what serves, and the newest backup; 0: never
+DISK_FREE_MIB = env_int("DISK_FREE_MIB", default=1024)  # less free space is a finding
 
 PREDICTION_JOB_ROWS = 1_000_000  # of one file
 PREDICTION_JOB_LIMIT = (
@@ -264,6 +272,11 @@ if EMAIL_USE_SSL and EMAIL_USE_TLS:
     raise ImproperlyConfigured("EMAIL_USE_SSL and EMAIL_USE_TLS exclude each other")
 EMAIL_TIMEOUT = NOTICE_TIMEOUT
 DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "anomalies@localhost")
+
+# --- Operation -----------------------------------------------------------------------------------
+
+# Who may read /metrics without credentials.
+METRICS_ALLOWED_NETWORKS = env_networks("METRICS_ALLOWED_NETWORKS", "127.0.0.0/8,::1")
 
 # --- People ------------------------------------------------------------------------------------
 
@@ -355,6 +368,7 @@ SESSION_COOKIE_AGE = 12 * 3_600  # seconds: a shift
 SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")  # older ones: sessions of before a rotation go on
 if not DEBUG:
     SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]  # asked from inside, without TLS
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True

@@ -13,15 +13,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from predictions import predictor, responses
+from predictions import metrics, predictor, responses
 from predictions.explanations import Reasons, explain_reports
 from predictions.model_report import info_of, metrics_of
 from predictions.predictor import LoadedModel
 from predictions.renderers import FastJSONRenderer
 from predictions.services import explain, predict, serving_model
 from predictions.validation import validate_many, validate_one
+from training import troubles
 from training.api.guide import body_of
 from training.api.permissions import MayRead, requires
+from training.findings import Code, Trouble
 from training.models import ModelVersion
 
 ReasonsOf = Callable[..., list[Reasons]]
@@ -46,8 +48,11 @@ class PredictView(OlderView):
         begin = time.perf_counter()
         body, reasons_of = body_of(request), self._reasons_for(request)
         if isinstance(body, list):
-            return Response(_predict_many(body, begin, reasons_of))
-        return Response(_predict_one(body, begin, reasons_of))
+            answer, kind, reports = _predict_many(body, begin, reasons_of), "list", len(body)
+        else:
+            answer, kind, reports = _predict_one(body, begin, reasons_of), "one", 1
+        metrics.predicted(kind=kind, reports=reports, seconds=time.perf_counter() - begin)
+        return Response(answer)
 
     def _reasons_for(self, request: Request) -> ReasonsOf | None:
         """How reasons are given to this caller; None when they were not asked for."""
@@ -60,7 +65,7 @@ class PredictView(OlderView):
 
 
 class HealthView(OlderView):
-    """Whether a model serves; it answers 200 whatever is wrong, also without a database.
+    """Whether a model serves and what is wrong; it answers 200 whatever that is, also without a database.
 
     Never closed and never throttled: whoever watches over the processes asks it. Who may not read learns
     no more than that.
@@ -121,13 +126,18 @@ def _predict_many(records: list[Any], begin: float, reasons_of: ReasonsOf | None
 
 def _health() -> dict[str, Any]:
     try:
-        state = predictor.current()
+        state, problems = predictor.current(), troubles.current()
     except AnyDatabaseError:
-        state = predictor.last_known()
-        return _status(loaded=state.loaded, healthy=False, message="The database does not answer.")
-    healthy = state.loaded is not None and state.failure is None
-    message = " ".join(filter(None, (explain(state), _cache_problem())))
-    return _status(loaded=state.loaded, healthy=healthy, message=message)
+        state, problems = predictor.last_known(), [Trouble(code=Code.DATABASE_SILENT)]
+        return _status(loaded=state.loaded, message="The database does not answer.", problems=problems)
+    if state.failure is not None:
+        facts = {"reason": state.failure.reason}
+        problems = [Trouble(code=Code.VERSION_NOT_LOADED, facts=facts), *problems]
+    serious = [problem.sentence for problem in problems if problem.is_serious]
+    serves = state.loaded is not None and state.failure is None
+    said = serious[0] if serves and serious else explain(state)
+    message = " ".join(filter(None, (said, _cache_problem())))
+    return _status(loaded=state.loaded, message=message, problems=problems)
 
 
 def _cache_problem() -> str:
@@ -151,10 +161,12 @@ def _in_short(health: dict[str, Any]) -> dict[str, Any]:
     return {"status": health["status"], "models_loaded": health["models_loaded"], "message": message}
 
 
-def _status(*, loaded: LoadedModel | None, healthy: bool, message: str) -> dict[str, Any]:
+def _status(*, loaded: LoadedModel | None, message: str, problems: list[Trouble]) -> dict[str, Any]:
+    healthy = loaded is not None and not any(problem.is_serious for problem in problems)
     return {
         "status": "healthy" if healthy else "degraded",
         "models_loaded": loaded is not None,
         "message": message,
         "model_version": loaded and loaded.version_id,
+        "problems": [problem.as_json() for problem in problems],
     }

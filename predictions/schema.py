@@ -16,7 +16,8 @@ from training.api.schema import FORBIDDEN, OPTIONAL_AUTH, UNKNOWN_CALLER, answer
 from training.api.v1.reports import ReportSerializer
 from training.ml.records import TARGETS
 
-PREDICT, MODELS = ["predict"], ["models"]
+NO_AUTH: list[Any] = [{}]
+PREDICT, MODELS, OPERATION = ["predict"], ["models"], ["operation"]
 
 ANOMALY = {
     "anomaly_id": "MAINT_001",
@@ -144,16 +145,26 @@ HEALTHY = {
     "models_loaded": True,
     "message": "Version 12 serves.",
     "model_version": 12,
+    "problems": [],
     "app_name": "Equipment Anomaly Training Pipeline",
     "version": "1.0.0",
+}
+NO_QUEUE = {
+    "code": "queue_silent",
+    "severity": "serious",
+    "subject": "",
+    "message": "No queue runs: nothing is trained and no notice is sent.",
+    "action": "Start it: python manage.py qcluster, or systemctl restart anomalies-queue.",
+    "since": "2026-03-01T02:00:12+00:00",
 }
 DEGRADED = HEALTHY | {
     "status": "degraded",
     "models_loaded": False,
     "message": NO_MODEL["message"],
     "model_version": None,
+    "problems": [NO_QUEUE],
 }
-IN_SHORT = {name: value for name, value in HEALTHY.items() if name != "model_version"} | {
+IN_SHORT = {name: HEALTHY[name] for name in HEALTHY.keys() - {"model_version", "problems"}} | {
     "message": "A model serves."
 }
 INFO = {
@@ -308,12 +319,48 @@ describe(
 describe(
     "predictions.api.HealthView",
     get=extend_schema(
-        summary="Whether a model serves",
-        description="Answers 200 whatever is wrong; `status` and `message` tell. Open to everybody: who may "
-        "not read is told no reasons.",
+        summary="Whether a model serves, and what is wrong",
+        description="Answers 200 whatever is wrong; `status`, `message` and `problems` tell. Open to "
+        "everybody: who may not read is told no reasons.",
         tags=MODELS,
         auth=OPTIONAL_AUTH,
         responses={200: answer("Healthy, or degraded.", HEALTHY, DEGRADED, IN_SHORT), 401: UNKNOWN},
+    ),
+)
+describe(
+    "predictions.probes.LiveView",
+    get=extend_schema(
+        summary="Whether the process lives",
+        description="Always open, never throttled. It asks neither database nor disk.",
+        tags=OPERATION,
+        auth=NO_AUTH,
+        responses={200: answer("It does.", {"status": "alive"})},
+    ),
+)
+describe(
+    "predictions.probes.ReadyView",
+    get=extend_schema(
+        summary="Whether requests may come",
+        description="Always open, never throttled. Database, migrations, storage and model are there.",
+        tags=OPERATION,
+        auth=NO_AUTH,
+        responses={
+            200: answer("They may.", {"status": "ready", "reasons": []}),
+            503: answer(
+                "Not yet, or not any more: `database`, `migrations`, `model`, `storage`.",
+                {"status": "not ready", "reasons": ["database"]},
+            ),
+        },
+    ),
+)
+describe(
+    "predictions.metrics_api.MetricsView",
+    get=extend_schema(
+        summary="Metrics for Prometheus",
+        description="Open to `METRICS_ALLOWED_NETWORKS`; from elsewhere it needs `training.view_finding`.",
+        tags=OPERATION,
+        auth=OPTIONAL_AUTH,
+        responses={(200, "text/plain"): OpenApiResponse(str, "Prometheus' text format.")},
     ),
 )
 describe(

@@ -18,6 +18,7 @@ from predictions.dashboard.first_steps import first_steps
 from predictions.dashboard.health import cards, last_session, scores
 from predictions.dashboard.storage import Kept, backup_storage, kept_backups
 from predictions.dashboard.trainings import Trainings, frequency, records_added, time_taken
+from training.admin.findings import problems
 from training.admin.sessions import newly_approved_in_words
 from training.models import ModelVersion, QualityReport, TrainingSession
 
@@ -34,6 +35,7 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["cards"] = [card for allow, card in cards(version, drift) if may(allow) and not nothing_yet]
     context["scores"] = scores(version) if may("training.view_modelversion") else []
     context["training"] = _training() if may("training.train_models") else None
+    context["problems"] = problems() if may("training.view_finding") else []
     context["waiting"] = None
     if may("training.view_anomaly"):
         totals = anomalies.totals()

@@ -97,6 +97,7 @@ def queue_mark(
     mark = uuid4().hex
     settings.TRAINING_LEASE = 3
     environment = {"DATABASE_URL": database_url(), "MEDIA_ROOT": str(media_root), "TRAINING_LEASE": "3"}
+    environment |= {"BACKUP_EVERY_DAYS": "0", "VERIFY_EVERY_HOURS": "0"}
     for name, value in (environment | {MARK: mark}).items():
         monkeypatch.setenv(name, value)
     yield mark

@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 import factory
 from django.contrib.auth.models import Permission, User
 
-from training.models import Anomaly, Backup, MailSubscription, ModelVersion, TrainingSession, Webhook
+from training.models import (
+    Anomaly,
+    Backup,
+    MailSubscription,
+    ModelVersion,
+    QueueNode,
+    TrainingSession,
+    Webhook,
+)
 from training.models.notices import CHOOSABLE
 from training.records import ScoredReport
 
@@ -79,6 +87,16 @@ class BackupFactory(factory.django.DjangoModelFactory[Backup]):
     created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
     kind = Backup.Kind.MANUAL
     record_count = 1
+
+
+class QueueNodeFactory(factory.django.DjangoModelFactory[QueueNode]):
+    """One that lives."""
+
+    class Meta:
+        model = QueueNode
+
+    host = "queue-1"
+    pid = factory.Sequence(lambda n: n + 1)
 
 
 class WebhookFactory(factory.django.DjangoModelFactory[Webhook]):

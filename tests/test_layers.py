@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes", "launcher"},
     {"models", "criticality", "shelves"},
-    {"rules", "datafiles", "frames", "artifacts", "sample", "posting", "roles", "acts"},
+    {"rules", "datafiles", "frames", "artifacts", "sample", "posting", "roles", "acts", "findings"},
     {
         "records",
         "validation",
@@ -32,10 +32,13 @@ LAYERS = [
         "label_quality",
         "notices",
         "deliveries",
+        "nodes",
+        "upkeep",
+        "adopting",
     },
-    {"runner", "supervisor", "schedules", "sender", "companions"},
+    {"runner", "supervisor", "schedules", "sender", "companions", "troubles", "watchdog"},
     {"tasks"},
-    {"admin", "api", "management", "checks", "apps"},
+    {"admin", "api", "management", "checks", "doctor", "apps"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OURS = {"anomalyproject", "training", "predictions", "tests"}

@@ -21,7 +21,7 @@ from django.utils import timezone
 from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
 from training.ml.failpoints import failpoint
-from training.ml.manifest import Manifest, sign_directory, signed_again
+from training.ml.manifest import MANIFEST, Manifest, sign_directory, signed_again
 from training.models import Backup, ModelVersion
 from training.shelves import Shelf, StoredFile, local_shelf_of, shelf_of
 from training.shelves.base import DAMAGED, TEMPORARY
@@ -211,6 +211,21 @@ def sweep(grace: timedelta = timedelta(hours=1)) -> list[str]:
     return [name for model_class in (ModelVersion, Backup) for name in _sweep(model_class, oldest)]
 
 
+def orphans(model_class: type[Stored], grace: timedelta = timedelta(hours=1)) -> list[str]:
+    """What `sweep` would remove: names of directories that crashes left, older than `grace`."""
+    return sorted(_orphans(model_class, time.time() - grace.total_seconds()))
+
+
+def unknown_backups() -> list[str]:
+    """Whole backups without a row, such as another machine's: never swept, `adopt_backups` takes them in."""
+    return sorted(name for name in _without_rows(Backup) if _is_whole_backup(Backup, name))
+
+
+def is_there(stored: Stored) -> bool:
+    """Whether the row's files exist; whether they are sound, `verify` tells."""
+    return MANIFEST in files_of(stored)
+
+
 def storage_used() -> dict[str, int]:
     """Bytes stored by kind of directory, as the rows know it."""
     return {
@@ -277,10 +292,29 @@ def _reasons_kept(version: ModelVersion) -> Iterator[None]:
 def _sweep(model_class: type[Stored], oldest: float) -> list[str]:
     shelf = _shelf(model_class)
     shelf.tidy(oldest)
-    # What stands there is listed before the rows are read: what is published in between has its row.
-    found = shelf.changed_at()
-    kept = set(model_class.objects.filter(pruned_at=None).values_list("name", flat=True))
-    swept = [name for name, changed_at in found.items() if name not in kept and changed_at < oldest]
+    swept = _orphans(model_class, oldest)
     for name in swept:
         shelf.remove(name)
     return swept
+
+
+def _orphans(model_class: type[Stored], oldest: float) -> list[str]:
+    left = [name for name, changed_at in _without_rows(model_class).items() if changed_at < oldest]
+    return [name for name in left if not _is_whole_backup(model_class, name)]
+
+
+def _without_rows(model_class: type[Stored]) -> dict[str, float]:
+    """Names, and when each was last changed."""
+    # What stands there is listed before the rows are read: what is published in between has its row.
+    found = _shelf(model_class).changed_at()
+    kept = set(model_class.objects.filter(pruned_at=None).values_list("name", flat=True))
+    return {name: changed_at for name, changed_at in found.items() if name not in kept}
+
+
+def _is_whole_backup(model_class: type[Stored], name: str) -> bool:
+    """On a new machine all backups are without a row at first: what was signed is a person's to remove."""
+    if model_class is not Backup or name.startswith(TEMPORARY):
+        return False
+    if Backup.objects.filter(name=name).exists():
+        return False  # of a pruned one, what stayed is swept
+    return MANIFEST in _shelf(Backup).files(name)

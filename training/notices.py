@@ -13,11 +13,13 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from training.findings import Code, Trouble, trouble_of
 from training.models import (
     Activation,
     Backup,
     Delivery,
     Event,
+    Finding,
     MailSubscription,
     ModelVersion,
     QualityReport,
@@ -91,6 +93,15 @@ def drift_reported(*, report: QualityReport) -> None:
     _tell(Event.DRIFT_ALERT, data, "index")
 
 
+def health_alert(*, finding: Finding) -> None:
+    """Something serious is wrong; told once, when it was found."""
+    with translation.override("en"):
+        trouble = trouble_of(finding)
+        told = {"message": trouble.sentence, "action": trouble.action}
+    data = {"code": finding.code, "subject": finding.subject, "facts": finding.facts, **told}
+    _tell(Event.HEALTH_ALERT, data, f"training_finding_change:{finding.pk}")
+
+
 def send_test(*, listener: Webhook | MailSubscription, user: User) -> Delivery:
     """One notice to one listener, though it be switched off; sent once."""
     (delivery,) = _write(Event.TEST, {"user": user.get_username()}, "index", [listener])
@@ -119,6 +130,9 @@ def sentence(event: str, data: dict[str, Any]) -> str:
             text = _("The plant has drifted from what the model learned: retrain.")
         case Event.DRIFT_ALERT:
             text = _("The plant may drift from what the model learned: have a look.")
+        case Event.HEALTH_ALERT:
+            trouble = Trouble(code=Code(data["code"]), facts=data["facts"])
+            return f"{trouble.sentence} {trouble.action}"
         case _other:
             text = _("A test, asked for by %(user)s.")
     return text % data

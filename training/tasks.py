@@ -18,3 +18,7 @@ def train_on_schedule() -> None:
     session = schedules.start_scheduled_session()
     if session.is_active:
         supervise(session.pk, launcher=launcher)
+
+
+def answer() -> None:
+    """The queue is asked whether it works: `doctor`."""

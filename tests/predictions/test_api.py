@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -16,11 +17,11 @@ from rest_framework.authtoken.models import Token
 
 from predictions import predictor
 from predictions.wording import DESCRIPTIONS
-from tests.factories import ApprovedFactory, UserFactory, user_with
+from tests.factories import ApprovedFactory, QueueNodeFactory, UserFactory, user_with
 from tests.predictions.published import REPORTS, activate, publish_version
 from training import artifacts, frames
 from training.ml.records import TARGETS
-from training.models import Anomaly, ModelVersion
+from training.models import Anomaly, Finding, ModelVersion
 
 LEAK = {"anomaly_id": "A-1", "description": "fuite vapeur", "equipment_id": "eq-1", "equipment_name": "Vanne"}
 SHAKE = {"anomaly_id": "A-2", "description": "vibration palier", "equipment_id": "eq-2"}
@@ -337,6 +338,7 @@ def test_before_the_first_model_nothing_is_predicted(client: Client, payload: ob
 
 
 def test_before_the_first_model_the_health_is_degraded(client: Client) -> None:
+    QueueNodeFactory.create()
     assert get(client, "/health") == (
         200,
         {
@@ -344,6 +346,7 @@ def test_before_the_first_model_the_health_is_degraded(client: Client) -> None:
             "models_loaded": False,
             "message": NO_MODEL,
             "model_version": None,
+            "problems": [],
             "app_name": "Equipment Anomaly Training Pipeline",
             "version": "1.0.0",
         },
@@ -357,6 +360,7 @@ def test_before_the_first_model_there_are_no_metrics(client: Client) -> None:
 
 
 def test_with_a_model_the_health_is_good(client: Client, version: ModelVersion) -> None:
+    QueueNodeFactory.create()
     assert get(client, "/health") == (
         200,
         {
@@ -364,10 +368,46 @@ def test_with_a_model_the_health_is_good(client: Client, version: ModelVersion) 
             "models_loaded": True,
             "message": f"Version {version.pk} serves.",
             "model_version": version.pk,
+            "problems": [],
             "app_name": "Equipment Anomaly Training Pipeline",
             "version": "1.0.0",
         },
     )
+
+
+def test_without_a_queue_the_health_says_what_to_do(client: Client, version: ModelVersion) -> None:
+    _, health = get(client, "/health")
+    sentence = "No queue runs: nothing is trained and no notice is sent."
+    assert (health["status"], health["models_loaded"], health["message"]) == ("degraded", True, sentence)
+    (problem,) = health["problems"]
+    assert problem.pop("since").startswith("20")
+    assert problem == {
+        "code": "queue_silent",
+        "severity": "serious",
+        "subject": "",
+        "message": sentence,
+        "action": "Start it: python manage.py qcluster, or systemctl restart anomalies-queue.",
+    }
+
+
+def test_a_warning_alone_leaves_the_health_good(client: Client, version: ModelVersion) -> None:
+    QueueNodeFactory.create()
+    Finding.objects.create(code="schedule_off", severity=Finding.Severity.WARNING)
+    Finding.objects.create(code="disk_low", severity=1, ended_at=timezone.now())
+    _, health = get(client, "/health")
+    assert (health["status"], [problem["code"] for problem in health["problems"]]) == (
+        "healthy",
+        ["schedule_off"],
+    )
+
+
+def test_the_health_costs_four_queries(
+    client: Client, version: ModelVersion, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """The active version, the findings, the nodes, the active session."""
+    get(client, "/health")
+    with django_assert_num_queries(4):
+        get(client, "/health")
 
 
 def test_a_broken_new_version_leaves_the_old_one_serving(client: Client, version: ModelVersion) -> None:

@@ -328,17 +328,20 @@ def test_the_row_is_told_before_the_files_go(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_sweep_takes_what_crashes_left_and_nothing_else(media_root: Path) -> None:
     kept = stored_version("version_1")
     publish("version_2")  # no row: killed before it
-    publish("backup_2", Backup)
+    publish("backup_2", Backup)  # whole: on a new machine all of them are without a row at first
+    (media_root / "model_backups" / "backup_3").mkdir()
     root = media_root / "model_versions"
     for name in (".tmp-old", ".tmp-new", ".damaged-version_0-1", "version_3"):
         (root / name).mkdir()
     (root / "note.txt").touch()
     (root / "link").symlink_to(media_root)
-    for path in (*root.iterdir(), media_root / "model_backups" / "backup_2"):
+    for path in (*root.iterdir(), *(media_root / "model_backups").iterdir()):
         if path.name not in {".tmp-new", "version_3", "link"}:
             age(path, hours=1.1)
 
-    assert sorted(artifacts.sweep()) == [".tmp-old", "backup_2", "version_2"]
+    assert artifacts.orphans(Backup) == ["backup_3"]
+    assert artifacts.unknown_backups() == ["backup_2"]
+    assert sorted(artifacts.sweep()) == [".tmp-old", "backup_3", "version_2"]
 
     assert sorted(path.name for path in root.iterdir()) == [
         ".damaged-version_0-1", ".tmp-new", "link", "note.txt", "version_1", "version_3",

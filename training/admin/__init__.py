@@ -3,6 +3,7 @@
 from training.admin import (
     anomalies,
     backups,
+    findings,
     imports,
     label_findings,
     notices,
@@ -17,6 +18,7 @@ from training.admin import (
 __all__ = [
     "anomalies",
     "backups",
+    "findings",
     "imports",
     "label_findings",
     "notices",

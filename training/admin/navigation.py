@@ -57,6 +57,7 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
     (
         _("Queue"),
         [
+            (_("Findings"), "troubleshoot", "training_finding_changelist", "training.view_finding"),
             (
                 _("Training schedule"),
                 "schedule",

@@ -1,8 +1,10 @@
 """The queue's own tables, to look at."""
 
 from datetime import datetime
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 from django_q import admin as _registered_first  # noqa: F401 — registers what is replaced here
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
@@ -11,6 +13,7 @@ from unfold.decorators import display
 
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin
+from training.admin.findings import state_of_queue
 
 # django-q's own pages let staff resubmit, edit and schedule any function by name.
 admin.site.unregister([Failure, OrmQ, Schedule, Success])
@@ -57,6 +60,10 @@ class WaitingAdmin(ReadOnlyAdmin):
 
     list_display = ("task_name", "function", "lock")
     fields = ("task_name", "function", "lock", "key")
+    list_before_template = "admin/training/queue_state.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {**state_of_queue(request), **(extra_context or {})})
 
     @display(description=gettext_lazy("name"))
     def task_name(self, message: OrmQ) -> str:

@@ -12,6 +12,7 @@ from training.models.score_change import ScoreChange
 from training.models.session import TrainingSession
 from training.models.session_log import SessionLogEntry
 from training.models.version import Activation, ModelVersion
+from training.models.watch import Finding, QueueNode
 
 __all__ = [
     "Activation",
@@ -20,11 +21,13 @@ __all__ = [
     "Delivery",
     "Event",
     "FileImport",
+    "Finding",
     "LabelFinding",
     "ListLayout",
     "MailSubscription",
     "ModelVersion",
     "QualityReport",
+    "QueueNode",
     "Review",
     "ReviewLease",
     "ScoreChange",

@@ -21,6 +21,8 @@ class Backup(StoredDirectory):
         BEFORE_TRAINING = "before_training", _("before training")
         BEFORE_RESTORE = "before_restore", _("before restore")
         MANUAL = "manual", _("manual")
+        SCHEDULED = "scheduled", _("scheduled")
+        ADOPTED = "adopted", _("adopted")  # by `adopt_backups`, which cannot know why it was made
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     record_count = models.PositiveIntegerField(_("training records"))

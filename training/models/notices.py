@@ -21,6 +21,7 @@ class Event(models.TextChoices):
     VERSION_ACTIVATED = "version.activated", _("version activated")
     BACKUP_RESTORED = "backup.restored", _("backup restored")
     DRIFT_ALERT = "drift.alert", _("drift alert")
+    HEALTH_ALERT = "health.alert", _("health alert")
     TEST = "test", _("test")
 
 

@@ -31,6 +31,7 @@ from training.models import (
     Anomaly,
     Backup,
     FileImport,
+    Finding,
     LabelFinding,
     ModelVersion,
     TrainingSession,
@@ -40,6 +41,7 @@ from training.schedules import ensure_schedule
 pytestmark = pytest.mark.django_db
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+LOW = {"host": "plant-1", "free": 100, "needed": 1024}
 ADD = {
     "auth_user",
     "auth_group",
@@ -57,6 +59,7 @@ OURS: dict[type[Model], str] = {
     Backup: "training.view_backup",
     FileImport: "training.view_anomaly",
     LabelFinding: "training.view_anomaly",
+    Finding: "training.view_finding",
     Prediction: "predictions.view_prediction",
     PredictionJob: "predictions.view_predictionjob",
 }
@@ -102,6 +105,7 @@ def rows() -> dict[type[Model], Any]:
         ).pk,
         FileImport: received.pk,
         LabelFinding: LabelFinding.objects.earliest("rank").pk,
+        Finding: Finding.objects.create(code=Finding.Code.DISK_LOW, severity=1, facts=LOW).pk,
         User: user.pk,
         Group: Group.objects.create(name="reviewers").pk,
         OrmQ: OrmQ.objects.get().pk,
@@ -125,6 +129,7 @@ def test_every_model_of_ours_and_of_the_queue_has_its_page() -> None:
         "training.Backup",
         "training.Delivery",
         "training.FileImport",
+        "training.Finding",
         "training.LabelFinding",
         "training.MailSubscription",
         "training.ModelVersion",

@@ -34,6 +34,7 @@ LISTS: dict[str, set[str]] = {
     "django_q.Success": EVERYBODY,
     "predictions.Prediction": EVERYBODY,
     "predictions.PredictionJob": EVERYBODY,
+    "training.Finding": EVERYBODY,
     "training.Activation": EVERYBODY,
     "training.Anomaly": EVERYBODY,
     "training.Backup": EVERYBODY,

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing import Event, Process
@@ -27,7 +27,7 @@ from django.utils import timezone
 from django_q import cluster as django_q_cluster
 from django_q.signals import post_spawn
 
-from training import schedules, sessions, tasks
+from training import nodes, schedules, sessions, tasks
 from training.companions import Companions
 from training.models import TrainingSession
 from training.processes import (
@@ -39,6 +39,7 @@ from training.processes import (
     tie_forks_to_their_parents,
 )
 from training.sender import Sender
+from training.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -111,18 +112,18 @@ def load_ahead(**_: object) -> None:
 
 
 def watch(grace: float) -> None:
-    """Keep a cluster running, the sessions' rows true, the notices sent and long work done beside it.
+    """Keep a cluster running, the sessions' rows true, troubles known, notices sent, long work done.
 
     Until SIGTERM or SIGINT.
     """
-    deaths, sender, companions = 0, Sender(), Companions(settings.QUEUE_COMPANIONS)
+    deaths, threads, companions = 0, (Sender(), Watchdog()), Companions(settings.QUEUE_COMPANIONS)
     with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
         while not stop.is_set():
             started = time.monotonic()
             ask_database(prepare, otherwise=None)
             cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
             try:
-                guard(cluster, stop, sender, companions)
+                guard(cluster, stop, threads, companions)
                 if stop.is_set():
                     stop_gently(cluster, grace)
             finally:
@@ -132,7 +133,9 @@ def watch(grace: float) -> None:
             pause(BACK_OFF[min(deaths, len(BACK_OFF)) - 1], stop)
     companions.stop()
     ask_database(sessions.recover_sessions, otherwise=0)
-    sender.stop()
+    for thread in threads:
+        thread.stop()
+    ask_database(nodes.leave, otherwise=None)
 
 
 def prepare() -> None:
@@ -143,7 +146,10 @@ def prepare() -> None:
 
 
 def guard(
-    cluster: "subprocess.Popen[bytes]", stop: StopRequest, sender: Sender, companions: Companions
+    cluster: "subprocess.Popen[bytes]",
+    stop: StopRequest,
+    threads: Sequence[Sender | Watchdog],
+    companions: Companions,
 ) -> None:
     """Return when the cluster ended, or is deaf, or somebody asked to stop.
 
@@ -156,7 +162,9 @@ def guard(
         if now - looked < LOOK:
             continue
         looked = now
-        sender.keep()
+        ask_database(nodes.beat, otherwise=None)
+        for thread in threads:
+            thread.keep()
         ask_database(companions.keep, otherwise=None)
         unheard = ask_database(somebody_waits_unheard, otherwise=False)
         if unheard and now - started > time_to_start:
@@ -170,7 +178,6 @@ def somebody_waits_unheard() -> bool:
     Half as long as POST /train waits: the request that meets a deaf queue may still be served by the next.
     """
     sessions.recover_sessions()
-    schedules.disable_invalid_schedules()
     limit = timezone.now() - timedelta(seconds=settings.TRAINING_CLAIM_WAIT / 2)
     waiting = TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED)
     return waiting.filter(queued_at__lt=limit).exists()

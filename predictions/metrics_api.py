@@ -1,0 +1,61 @@
+"""`GET /metrics`, for Prometheus."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from predictions import metrics
+from training.api.permissions import PROXY_HEADERS
+
+
+class MayScrape(BasePermission):
+    """Whoever may see findings; and, without credentials, METRICS_ALLOWED_NETWORKS, not through a proxy."""
+
+    message = "This needs the permission training.view_finding, or a network of METRICS_ALLOWED_NETWORKS."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if request.user.is_authenticated:
+            return request.user.has_perm("training.view_finding")
+        return is_near(request.META)
+
+
+def is_near(meta: Mapping[str, Any]) -> bool:
+    """Behind a proxy everybody has the proxy's address: then nobody is near."""
+    if any(name.startswith(PROXY_HEADERS) for name in meta):
+        return False
+    try:
+        address = ipaddress.ip_address(meta.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
+
+
+class TextRenderer(BaseRenderer):
+    media_type = "text/plain"
+    format = "txt"
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> bytes:
+        return data if isinstance(data, bytes) else str(data).encode()
+
+
+class MetricsView(APIView):
+    """Counters of the web processes and the states of the database, in Prometheus' text format."""
+
+    permission_classes = [MayScrape]
+    renderer_classes = [TextRenderer, JSONRenderer]
+    throttle_classes: list[Any] = []
+
+    def get(self, request: Request) -> Response:
+        return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from predictions import probes
+from tests.predictions.test_api import no_database
+from training import artifacts
+from training.models import ModelVersion
+
+READY = (200, {"status": "ready", "reasons": []})
+
+
+def get(client: Client, path: str) -> tuple[int, object]:
+    response = client.get(path)
+    return response.status_code, response.json()
+
+
+def not_ready(*reasons: str) -> tuple[int, object]:
+    return 503, {"status": "not ready", "reasons": list(reasons)}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes.Migrations, "are_applied", False)
+
+
+@pytest.mark.django_db
+def test_alive_without_a_query(client: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(0):
+        assert get(client, "/livez") == (200, {"status": "alive"})
+
+
+def test_alive_without_a_database(client: Client) -> None:
+    """No database is set up for this test: asking it would fail."""
+    assert get(client, "/livez") == (200, {"status": "alive"})
+
+
+@pytest.mark.django_db
+def test_ready_before_the_first_model(client: Client) -> None:
+    assert get(client, "/readyz") == READY
+
+
+def test_ready_with_a_model_for_one_query(
+    client: Client, version: ModelVersion, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    assert get(client, "/readyz") == READY
+    with django_assert_num_queries(1):
+        assert get(client, "/readyz") == READY
+
+
+def test_not_ready_with_a_model_that_cannot_be_loaded(client: Client, version: ModelVersion) -> None:
+    (artifacts.directory_of(version) / "features.pkl").unlink()
+    assert get(client, "/readyz") == not_ready("model")
+
+
+def test_not_ready_without_a_database(client: Client, version: ModelVersion) -> None:
+    assert get(client, "/readyz") == READY
+    with no_database():
+        assert get(client, "/readyz") == not_ready("database")
+    assert get(client, "/readyz") == READY
+
+
+@pytest.mark.django_db
+def test_not_ready_before_the_migrations(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = "django.db.migrations.executor.MigrationExecutor.migration_plan"
+    monkeypatch.setattr(plan, lambda *_: ["a migration"])
+    assert get(client, "/readyz") == not_ready("migrations")
+
+
+@pytest.mark.django_db
+def test_not_ready_without_storage(client: Client, media_root: Path) -> None:
+    media_root.rmdir()
+    assert get(client, "/readyz") == not_ready("storage")
+
+
+@pytest.mark.django_db
+def test_open_where_reads_are_not(client: Client, settings: Settings) -> None:
+    settings.ANONYMOUS_READ = False
+    assert client.get("/health").status_code == 401
+    assert [client.get(path).status_code for path in ("/livez", "/readyz")] == [200, 200]

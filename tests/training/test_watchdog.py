@@ -1,0 +1,351 @@
+"""Each trouble: provoked, noticed, mended where that is safe, and gone."""
+
+import logging
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from tests.factories import BackupFactory, SessionFactory, VersionFactory, WebhookFactory
+from tests.queue_processes import wait_until
+from training import nodes, notices, schedules, troubles, watchdog
+from training.findings import Code
+from training.models import (
+    Backup,
+    Delivery,
+    Finding,
+    ModelVersion,
+    QueueNode,
+    TrainingPolicy,
+    TrainingSession,
+)
+from training.policy import change_policy
+from training.watchdog import CHECKS, Watchdog, look, watch_until
+
+pytestmark = pytest.mark.django_db
+Status = TrainingSession.Status
+ONE = timedelta(minutes=1)
+
+
+def check(code: Finding.Code) -> watchdog.Check:
+    (found,) = [check for check in CHECKS if code in check.codes]
+    return found
+
+
+def run(code: Finding.Code) -> list[tuple[str, str]]:
+    """Look for it once; what is wrong then."""
+    watchdog.run(check(code))
+    return [(row.code, row.subject) for row in Finding.objects.current()]
+
+
+def ended() -> list[tuple[str, bool]]:
+    return list(Finding.objects.exclude(ended_at=None).order_by("pk").values_list("code", "is_mended"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_wrong(settings: Settings) -> None:
+    settings.DISK_FREE_MIB = 0
+    schedules.ensure_schedule()
+    nodes.beat()
+
+
+def test_every_finding_of_the_watch_has_one_check() -> None:
+    looked_for = [code for check in CHECKS for code in check.codes]
+    assert sorted(looked_for) == sorted(set(Code) - {Code.VERSION_NOT_LOADED, Code.DATABASE_SILENT})
+
+
+def test_where_nothing_is_wrong_nothing_is_found() -> None:
+    look({})
+    assert not Finding.objects.exists()
+
+
+def test_an_unclaimed_session(settings: Settings) -> None:
+    session = SessionFactory.create(queued_at=timezone.now() - timedelta(seconds=30))
+    assert run(Code.SESSION_UNCLAIMED) == [("session_unclaimed", str(session.pk))]
+    TrainingSession.objects.update(queued_at=timezone.now() - timedelta(seconds=61))
+    assert run(Code.SESSION_UNCLAIMED) == []
+    session.refresh_from_db()
+    assert (session.status, ended()) == (Status.FAILED, [("session_unclaimed", True)])
+
+
+def test_an_expired_lease() -> None:
+    long_ago = timezone.now() - ONE
+    session = SessionFactory.create(status=Status.RUNNING, attempts=1, heartbeat_at=long_ago)
+    assert run(Code.LEASE_EXPIRED) == []
+    session.refresh_from_db()
+    assert (session.status, OrmQ.objects.count()) == (Status.QUEUED, 1)
+    assert ended() == [("lease_expired", True)]
+
+
+def test_a_foreign_schedule_is_switched_off() -> None:
+    Schedule.objects.create(name="planted", func="os.system", args="'true'")
+    assert run(Code.SCHEDULE_WRONG) == []
+    assert Schedule.objects.get(name="planted").repeats == schedules.DISABLED
+    assert ended() == [("schedule_wrong", True)]
+
+
+@pytest.mark.parametrize("harm", [lambda ours: ours.delete(), lambda ours: ours.update(repeats=0)])
+def test_a_schedule_that_somebody_removed_or_stopped_is_put_back(harm: Callable[..., object]) -> None:
+    harm(Schedule.objects.all())
+    assert run(Code.SCHEDULE_WRONG) == []
+    assert Schedule.objects.get().repeats == schedules.FOREVER
+    assert ended() == [("schedule_wrong", True)]
+
+
+def test_an_overdue_schedule_is_started_once() -> None:
+    Schedule.objects.update(next_run=timezone.now() - timedelta(minutes=11))
+    assert run(Code.SCHEDULE_OVERDUE) == []
+    assert run(Code.SCHEDULE_OVERDUE) == []
+    assert Schedule.objects.get().next_run > timezone.now()
+    assert [message.func() for message in OrmQ.objects.all()] == [schedules.TRAIN_ON_SCHEDULE]
+    assert ended() == [("schedule_overdue", True)]
+
+
+def test_a_schedule_that_a_person_switched_off_stays_off() -> None:
+    schedules.plan_training(user=None, changes={"enabled": False})
+    Schedule.objects.update(next_run=timezone.now() - timedelta(days=1))
+    assert run(Code.SCHEDULE_OFF) == [("schedule_off", "")]
+    assert not OrmQ.objects.exists()
+    schedules.plan_training(user=None, changes={"enabled": True})
+    assert run(Code.SCHEDULE_OFF) == []
+    assert ended() == [("schedule_off", False)]
+
+
+def test_a_silent_node_among_others_is_forgotten_after_a_day() -> None:
+    node = QueueNode.objects.create(host="far", pid=7, seen_at=timezone.now() - ONE)
+    assert run(Code.NODE_SILENT) == [("node_silent", "far:7")]
+    QueueNode.objects.filter(pk=node.pk).update(seen_at=timezone.now() - timedelta(days=2))
+    assert run(Code.NODE_SILENT) == []
+    assert list(QueueNode.objects.values_list("host", flat=True)) == [socket.gethostname()]
+    assert ended() == [("node_silent", True)]
+
+
+def test_no_node_at_all_is_seen_by_whoever_looks() -> None:
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    assert [trouble.code for trouble in troubles.current()] == [Code.QUEUE_SILENT]
+    QueueNode.objects.all().delete()
+    assert [trouble.code for trouble in troubles.current()] == [Code.QUEUE_SILENT]
+    nodes.beat()
+    assert troubles.current() == []
+
+
+def old_directory(path: Path, *files: str) -> Path:
+    path.mkdir(parents=True)
+    for name in files:
+        (path / name).write_text("x")
+    long_ago = time.time() - 7_200
+    os.utime(path, (long_ago, long_ago))
+    return path
+
+
+def test_orphaned_files_are_swept(media_root: Path) -> None:
+    orphan = old_directory(media_root / "model_versions" / "version_9", "features.pkl")
+    assert run(Code.FILES_ORPHANED) == []
+    assert not orphan.exists()
+    assert ended() == [("files_orphaned", True)]
+
+
+def test_whole_backups_without_a_row_are_left_to_a_person(media_root: Path) -> None:
+    """On a new machine they are all there is."""
+    backup = old_directory(media_root / "model_backups" / "backup_20260101_000000", "manifest.json")
+    assert run(Code.BACKUPS_UNKNOWN) == [("backups_unknown", "model_backups")]
+    assert backup.exists()
+    shutil.rmtree(backup)
+    assert run(Code.BACKUPS_UNKNOWN) == []
+    assert ended() == [("backups_unknown", False)]
+
+
+def test_rows_without_files(media_root: Path) -> None:
+    active = VersionFactory.create(is_active=True)
+    VersionFactory.create(pruned_at=timezone.now())
+    older, newest = BackupFactory.create_batch(2)
+    assert run(Code.FILES_MISSING) == [
+        ("files_missing", active.path),
+        ("files_missing", newest.path),
+        ("files_missing", older.path),
+    ]
+    assert Finding.objects.get(subject=older.path).severity == Finding.Severity.WARNING
+    for row in (active, older, newest):
+        old_directory(media_root / row.path, "manifest.json")
+    assert run(Code.FILES_MISSING) == []
+
+
+@pytest.mark.parametrize(
+    ("model_class", "make", "code"),
+    [
+        (ModelVersion, lambda: VersionFactory.create(is_active=True), Code.VERSION_DAMAGED),
+        (Backup, BackupFactory.create, Code.BACKUP_DAMAGED),
+    ],
+)
+def test_a_failed_verification(
+    model_class: type[ModelVersion | Backup], make: Callable[[], ModelVersion | Backup], code: Finding.Code
+) -> None:
+    row = make()
+    assert run(code) == []
+    model_class.objects.update(verification_error="features.pkl was altered.")
+    assert run(code) == [(code.value, row.name)]
+    (trouble,) = troubles.current()
+    assert trouble.sentence.endswith("features.pkl was altered.")
+    model_class.objects.update(verification_error="")
+    assert run(code) == []
+
+
+def test_backups_that_grow_old_and_are_not_read(settings: Settings) -> None:
+    settings.BACKUP_EVERY_DAYS, settings.VERIFY_EVERY_HOURS = 7, 24
+    backup = BackupFactory.create(created_at=timezone.now() - timedelta(days=9))
+    assert sorted(run(Code.BACKUP_OLD)) == [("backup_old", ""), ("backup_unverified", backup.name)]
+    assert Finding.objects.get(code="backup_old").facts == {"days": 9}
+    BackupFactory.create(created_at=timezone.now(), verified_at=timezone.now(), name="backup_20270101_000000")
+    assert run(Code.BACKUP_OLD) == []
+
+
+def test_notices_that_pile_up() -> None:
+    notices.send_test(listener=WebhookFactory.create(), user=SimpleNamespace(get_username=lambda: "ines"))  # type: ignore[arg-type]
+    assert run(Code.NOTICES_PILE_UP) == []
+    Delivery.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    assert run(Code.NOTICES_PILE_UP) == [("notices_pile_up", "")]
+    Delivery.objects.all().delete()
+    assert run(Code.NOTICES_PILE_UP) == []
+
+
+def test_a_disk_that_fills(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.DISK_FREE_MIB = 1024
+    free = iter([900, 100, 5000])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=next(free) * 1024 * 1024))
+    host = socket.gethostname()
+    assert run(Code.DISK_LOW) == [("disk_low", host)]
+    assert Finding.objects.get().severity == Finding.Severity.WARNING
+    assert run(Code.DISK_LOW) == [("disk_low", host)]
+    assert Finding.objects.get().severity == Finding.Severity.SERIOUS
+    assert run(Code.DISK_LOW) == []
+
+
+def test_a_clock_that_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert abs(troubles.clock_difference()) < troubles.CLOCK_TOLERANCE
+    off = iter([3.0, -60.0, 0.1])
+    monkeypatch.setattr(troubles, "clock_difference", lambda: next(off))
+    assert run(Code.CLOCK_OFF) == [("clock_off", socket.gethostname())]
+    assert Finding.objects.get().severity == Finding.Severity.WARNING
+    assert run(Code.CLOCK_OFF) == [("clock_off", socket.gethostname())]
+    assert Finding.objects.get().severity == Finding.Severity.SERIOUS
+    assert run(Code.CLOCK_OFF) == []
+
+
+def test_another_nodes_clock_is_its_own_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    Finding.objects.create(code=Code.CLOCK_OFF, subject="far", severity=1)
+    assert run(Code.CLOCK_OFF) == [("clock_off", "far")]
+
+
+def test_what_is_found_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    WebhookFactory.create()
+    version = VersionFactory.create(is_active=True, verification_error="truncated.")
+    with caplog.at_level(logging.INFO, logger="training.watchdog"):
+        for _ in range(3):
+            run(Code.VERSION_DAMAGED)
+        ModelVersion.objects.update(verification_error="")
+        for _ in range(2):
+            run(Code.VERSION_DAMAGED)
+    sentence = f"The files of {version.name} do not verify: truncated."
+    assert [record.getMessage().partition(" Look")[0] for record in caplog.records] == [
+        f"Found: {sentence}",
+        f"Gone: {sentence}",
+    ]
+    delivery = Delivery.objects.get()
+    assert (delivery.event, delivery.payload["data"]["code"]) == ("health.alert", "version_damaged")
+    assert delivery.payload["text"].startswith(sentence)
+
+
+def test_a_warning_is_no_alert() -> None:
+    WebhookFactory.create()
+    change_policy(user=None, changes={"enabled": False})
+    assert TrainingPolicy.objects.get().enabled is False
+    run(Code.SCHEDULE_OFF)
+    assert not Delivery.objects.exists()
+
+
+def test_what_is_gone_is_kept_for_a_month() -> None:
+    gone = timezone.now() - timedelta(days=31)
+    Finding.objects.create(code=Code.DISK_LOW, severity=1, ended_at=gone)
+    VersionFactory.create(verification_error="truncated.")
+    run(Code.VERSION_DAMAGED)
+    ModelVersion.objects.update(verification_error="")
+    run(Code.VERSION_DAMAGED)
+    assert ended() == [("version_damaged", False)]
+
+
+def test_only_the_first_node_keeps_house() -> None:
+    QueueNode.objects.update(pid=1)
+    nodes.beat()
+    VersionFactory.create(verification_error="truncated.")
+    look({})
+    assert not Finding.objects.filter(code=Code.VERSION_DAMAGED).exists()
+    QueueNode.objects.filter(pid=1).delete()
+    look({})
+    assert Finding.objects.filter(code=Code.VERSION_DAMAGED).exists()
+
+
+def test_each_check_keeps_its_own_time(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    due: dict[watchdog.Check, float] = {}
+    look(due)
+    assert len(due) == len(CHECKS)
+    with django_assert_num_queries(1):  # who keeps house
+        look(due)
+
+
+def test_a_disk_that_cannot_be_read_stops_no_other_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(shutil, "disk_usage", fail)
+    VersionFactory.create(verification_error="truncated.")
+    look({})
+    assert Finding.objects.filter(code=Code.VERSION_DAMAGED).exists()
+
+
+class Stop(threading.Event):
+    """Lets the watchdog look so many times."""
+
+    looks = 2
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_it_outlives_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def fail_first(_due: object) -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise OperationalError("gone")
+
+    monkeypatch.setattr(watchdog, "close_old_connections", lambda: None)
+    monkeypatch.setattr("training.watchdog.connection.close", lambda: None)
+    monkeypatch.setattr(watchdog, "look", fail_first)
+    watch_until(Stop())
+    assert len(looks) == 2
+
+
+def test_it_is_started_again_when_it_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Event] = []
+    monkeypatch.setattr(watchdog, "watch_until", started.append)
+    dog = Watchdog()
+    dog.keep()
+    wait_until(lambda: len(started) == 1)
+    wait_until(lambda: dog._thread is not None and not dog._thread.is_alive())
+    dog.keep()
+    wait_until(lambda: len(started) == 2)
+    dog.stop()
+    assert started[1].is_set()

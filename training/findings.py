@@ -1,0 +1,140 @@
+"""Troubles in words: what is wrong, and what to do. `troubles` looks for them, `watchdog` mends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from training.models import Finding
+
+Code = Finding.Code
+Severity = Finding.Severity
+
+START_QUEUE = _("Start it: python manage.py qcluster, or systemctl restart anomalies-queue.")
+LOOK_AT_FILES = _(
+    "Look at the disk, then verify again. If it stays damaged: activate another version, or restore a backup."
+)
+
+# Per code: what is wrong, and what to do. `facts` fill in the names.
+WORDS: dict[str, tuple[Promise, Promise]] = {
+    Code.QUEUE_SILENT: (_("No queue runs: nothing is trained and no notice is sent."), START_QUEUE),
+    Code.NODE_SILENT: (
+        _("The queue on %(host)s has not been heard of for %(seconds)d s."),
+        _("Look at that machine and start its queue. A day later it is forgotten."),
+    ),
+    Code.SESSION_UNCLAIMED: (
+        _("Training session %(session)d waits and no worker takes it."),
+        _("The queue starts afresh by itself. If this stays, restart it and read its log."),
+    ),
+    Code.LEASE_EXPIRED: (
+        _("The worker of training session %(session)d has not been heard of for %(seconds)d s."),
+        _("The session goes back to the queue by itself. If this stays, restart the queue."),
+    ),
+    Code.SCHEDULE_OVERDUE: (
+        _("The scheduled training of %(due)s has not started."),
+        _("The queue's watch starts it by itself. If this stays, restart the queue and read its log."),
+    ),
+    Code.SCHEDULE_WRONG: (
+        _("The queue's schedule is not what the training policy says: %(reason)s."),
+        _("It is put right by itself. Find out who changed it."),
+    ),
+    Code.SCHEDULE_OFF: (
+        _("Scheduled training is switched off."),
+        _("Switch it on under Training schedule, or train by hand."),
+    ),
+    Code.FILES_ORPHANED: (
+        _("Directories without a row in %(where)s: %(count)d, such as %(example)s."),
+        _("They were left by a crash and are removed by themselves."),
+    ),
+    Code.BACKUPS_UNKNOWN: (
+        _("Backups that the database does not know: %(count)d, such as %(example)s."),
+        _("Take them in: python manage.py adopt_backups. Or remove their directories."),
+    ),
+    Code.FILES_MISSING: (
+        _("The files of %(name)s are missing."),
+        _("Put the directory back from a copy of MEDIA_ROOT, or restore another backup."),
+    ),
+    Code.VERSION_DAMAGED: (_("The files of %(name)s do not verify: %(reason)s"), LOOK_AT_FILES),
+    Code.VERSION_NOT_LOADED: (_("This process cannot load the active version: %(reason)s"), LOOK_AT_FILES),
+    Code.BACKUP_DAMAGED: (
+        _("%(name)s does not verify: %(reason)s"),
+        _("Look at the disk, and make a new backup: python manage.py create_backup."),
+    ),
+    Code.BACKUP_OLD: (
+        _("The newest backup is %(days)d days old."),
+        _("The queue makes one by itself. If this stays: python manage.py create_backup tells why."),
+    ),
+    Code.BACKUP_UNVERIFIED: (
+        _("%(name)s should have been verified %(days)d days ago."),
+        _("The queue verifies it by itself. If this stays: python manage.py verify_backup %(name)s"),
+    ),
+    Code.NOTICES_PILE_UP: (
+        _("%(count)d notices wait for more than an hour."),
+        _("The delivery log says why: look at the mail server and the webhooks."),
+    ),
+    Code.DISK_LOW: (
+        _("%(host)s has %(free)d MiB free where models and backups are kept; %(needed)d are needed."),
+        _("Make room, or keep fewer backups and versions (Training schedule, Retention)."),
+    ),
+    Code.CLOCK_OFF: (
+        _("The clock of %(host)s differs from the database's by %(seconds)s s."),
+        _("Have both follow a time server: leases and schedules go by the clock."),
+    ),
+    Code.DATABASE_SILENT: (
+        _("The database does not answer."),
+        _("Start it, and look at DATABASE_URL: python manage.py doctor."),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """One thing that is wrong. `subject` tells two of the same code apart."""
+
+    code: Finding.Code
+    subject: str = ""
+    severity: Finding.Severity = Severity.SERIOUS
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    since: datetime = field(default_factory=timezone.now)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.code.value, self.subject
+
+    @property
+    def is_serious(self) -> bool:
+        return self.severity == Severity.SERIOUS
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, in the language that is active."""
+        return str(WORDS[self.code][0]) % self.facts
+
+    @property
+    def action(self) -> str:
+        return str(WORDS[self.code][1]) % self.facts
+
+    def as_json(self) -> dict[str, Any]:
+        """As /health tells it."""
+        return {
+            "code": self.code.value,
+            "severity": self.severity.name.lower(),
+            "subject": self.subject,
+            "message": self.sentence,
+            "action": self.action,
+            "since": self.since.isoformat(),
+        }
+
+
+def trouble_of(row: Finding) -> Trouble:
+    return Trouble(
+        code=Code(row.code),
+        subject=row.subject,
+        severity=Severity(row.severity),
+        facts=row.facts,
+        since=row.since,
+    )

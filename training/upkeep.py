@@ -1,0 +1,95 @@
+"""What the queue does for the files by itself: a backup when the newest is old, reading back what matters.
+
+It runs as a command of its own beside the queue (`keep_files`, see `companions`): hashing and loading
+take memory and time that neither the watch nor a training has to give.
+"""
+
+import logging
+import os
+import time
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from training import artifacts, backups, nodes
+from training.errors import BackupError, UnservableVersionError
+from training.models import Anomaly, Backup, ModelVersion, TrainingSession
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 600.0  # seconds between attempts: what failed a moment ago would fail again
+
+
+class Turn:
+    """When this process last had something kept up."""
+
+    last = -PAUSE
+
+
+def is_due() -> bool:
+    """Whether the queue should start `keep_files` now: on one node, not beside a training, now and then."""
+    now = time.monotonic()
+    if now - Turn.last < PAUSE or not (backup_due_since() or _unread()):
+        return False
+    if TrainingSession.objects.active().exists() or not nodes.keeps_house():
+        return False
+    Turn.last = now
+    return True
+
+
+def keep_up() -> None:
+    """Read back what was not read lately, and make a backup when one is due. What fails is in its row."""
+    os.nice(10)
+    for stored in _unread():
+        try:
+            if isinstance(stored, Backup):
+                backups.verify_backup(backup=stored)
+            else:
+                artifacts.verify(stored)
+        except (BackupError, UnservableVersionError) as error:
+            logger.error("%s does not verify: %s", stored.path, error)  # noqa: TRY400  # the sentence says it
+        else:
+            logger.info("%s verified", stored.path)
+    if backup_due_since() is not None:
+        backup = backups.create_backup(kind=Backup.Kind.SCHEDULED)
+        logger.info("%s made: %d records", backup, backup.record_count)
+        backups.prune_backups()
+
+
+def backup_due_since() -> datetime | None:
+    """The moment from which a backup is due; None while the newest is young, or there is nothing to keep."""
+    if not settings.BACKUP_EVERY_DAYS:
+        return None
+    newest = newest_backup()
+    if newest is None:
+        first = Anomaly.objects.approved().exclude(reviewed_at=None).order_by("pk").first()
+        last = first.reviewed_at if first else None
+    else:
+        last = newest.created_at
+    return _past(last, timedelta(days=settings.BACKUP_EVERY_DAYS))
+
+
+def verification_due_since(stored: artifacts.Stored) -> datetime | None:
+    """The moment from which it should be read back; None when that was done lately."""
+    every = timedelta(hours=settings.VERIFY_EVERY_HOURS)
+    return _past(stored.verified_at or stored.created_at, every) if every else None
+
+
+def newest_backup() -> Backup | None:
+    """The newest that can be restored, as far as is known."""
+    return Backup.objects.available().filter(verification_error="").first()
+
+
+def _unread() -> list[artifacts.Stored]:
+    """What serves, and the newest backup, when they were not read back lately."""
+    matter: list[artifacts.Stored | None] = [
+        ModelVersion.objects.usable().filter(is_active=True).first(),
+        newest_backup(),
+    ]
+    return [stored for stored in matter if stored is not None and verification_due_since(stored)]
+
+
+def _past(last: datetime | None, every: timedelta) -> datetime | None:
+    due = last and last + every
+    return due if due and due < timezone.now() else None
