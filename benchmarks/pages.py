@@ -331,19 +331,19 @@ def cost_of(answer: Answer, runs: int) -> Cost:
         return execute(sql, *arguments)
 
     with connection.execute_wrapper(note):
-        costs = [_once(answer)]
+        costs = [once(answer)]
     spent = costs[0][2]
     if spent < PATIENCE * 1000:
         costs.clear()
         spent = 0.0
         while len(costs) < runs and (not costs or spent < PATIENCE * 1000):
-            costs.append(_once(answer))
+            costs.append(once(answer))
             spent += costs[-1][2]
     here, server, wall = (statistics.median(figures) for figures in zip(*costs, strict=True))
     return Cost(here, server, wall, len(asked))
 
 
-def _once(answer: Answer) -> tuple[float, float, float]:
+def once(answer: Answer) -> tuple[float, float, float]:
     wall, here, server = time.perf_counter(), time.process_time(), server_seconds()
     answer()
     spent = time.perf_counter() - wall

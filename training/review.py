@@ -1,13 +1,14 @@
 """What a reviewer does with anomalies: approve, reject, reopen, correct, undo. Every change is kept."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
-from simple_history.utils import bulk_update_with_history
 
 from training.errors import ChangedSinceError, NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS
@@ -16,7 +17,7 @@ from training.policy import current_policy
 
 MAX_REASON = 1_000  # characters that a reviewer may give as the reason
 REVIEWED = ("status", *SCORE_COLUMNS)  # what a review decides
-CHANGED = [*REVIEWED, "reviewed_by", "reviewed_at", "updated_at"]
+CHUNK = 1_000  # rows that are locked, decided on and written at once
 
 
 def approve(
@@ -40,7 +41,7 @@ def approve(
         changed = _set_scores(anomaly, scores or {})
         if not anomaly.is_scored or (anomaly.status == Anomaly.Status.APPROVED and not changed):
             return False
-        return _set_status(anomaly, Anomaly.Status.APPROVED, user)
+        return _set_status(anomaly, Anomaly.Status.APPROVED)
 
     return _change_all(anomalies, change, user=user, reason=reason)
 
@@ -62,7 +63,7 @@ def correct(*, anomaly: Anomaly, scores: Mapping[str, float], user: User | None,
     """
 
     def change(row: Anomaly) -> bool:
-        return _set_scores(row, scores) and _set_status(row, Anomaly.Status(row.status), user)
+        return _set_scores(row, scores) and _set_status(row, Anomaly.Status(row.status))
 
     if not _change_all([anomaly], change, user=user, reason=reason):
         raise NotAllowedNowError("These are the scores that the anomaly already has.")
@@ -81,7 +82,7 @@ def undo(*, anomaly: Anomaly, change: Any, user: User | None, reason: str = "") 
         before = before_change(row, change)
         for column in SCORE_COLUMNS:
             setattr(row, column, before[column])
-        return _set_status(row, Anomaly.Status(before["status"]), user)
+        return _set_status(row, Anomaly.Status(before["status"]))
 
     if not _change_all([anomaly], put_back, user=user, reason=reason or "Undo"):
         raise NotAllowedNowError("The anomaly is gone.")
@@ -111,7 +112,7 @@ def _decision(row: Any) -> dict[str, Any]:
 
 def _move(anomalies: Iterable[Anomaly], status: Anomaly.Status, *, user: User | None, reason: str) -> int:
     def change(anomaly: Anomaly) -> bool:
-        return anomaly.status != status and _set_status(anomaly, status, user)
+        return anomaly.status != status and _set_status(anomaly, status)
 
     return _change_all(anomalies, change, user=user, reason=reason)
 
@@ -123,11 +124,8 @@ def _set_scores(anomaly: Anomaly, scores: Mapping[str, float | None]) -> bool:
     return bool(changed)
 
 
-def _set_status(anomaly: Anomaly, status: Anomaly.Status, user: User | None) -> bool:
+def _set_status(anomaly: Anomaly, status: Anomaly.Status) -> bool:
     anomaly.status = status
-    anomaly.reviewed_by = user
-    # bulk_update leaves auto_now alone.
-    anomaly.reviewed_at = anomaly.updated_at = timezone.now()
     return True
 
 
@@ -135,15 +133,42 @@ def _change_all(
     anomalies: Iterable[Anomaly], change: Callable[[Anomaly], bool], *, user: User | None, reason: str
 ) -> int:
     """Apply `change` to the locked rows, so that of two reviewers the second sees what the first did."""
-    ids = [anomaly.pk for anomaly in anomalies]
+    ids = sorted(set(_ids(anomalies)))
+    changed: list[Anomaly] = []
     with transaction.atomic():
-        rows = Anomaly.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-        changed = [row for row in rows if change(row)]
-        bulk_update_with_history(
-            changed, Anomaly, CHANGED, batch_size=500, default_user=user, default_change_reason=reason
-        )
-        _tell_others(changed)
+        for start in range(0, len(ids), CHUNK):
+            changed += _change_some(ids[start : start + CHUNK], change, user, reason)
     return len(changed)
+
+
+def _ids(anomalies: Iterable[Anomaly]) -> Iterable[int]:
+    """A queryset is not asked for the rest of its rows: they are read again under lock."""
+    if isinstance(anomalies, QuerySet):
+        return anomalies.values_list("pk", flat=True)
+    return (anomaly.pk for anomaly in anomalies)
+
+
+def _change_some(
+    ids: Sequence[int], change: Callable[[Anomaly], bool], user: User | None, reason: str
+) -> list[Anomaly]:
+    """One UPDATE of all rows that get the same values, and one INSERT that copies them to the history."""
+    changed: list[Anomaly] = []
+    alike: defaultdict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
+    for row in Anomaly.objects.select_for_update().filter(pk__in=ids).order_by("pk"):
+        before = _decision(row)
+        if change(row):
+            changed.append(row)
+            values = tuple((name, new) for name, new in _decision(row).items() if new != before[name])
+            alike[values].append(row.pk)
+    now = timezone.now()
+    for values, same in alike.items():
+        rows = Anomaly.objects.filter(pk__in=same)
+        rows.update(**dict(values), reviewed_by=user, reviewed_at=now, updated_at=now)
+    if changed:
+        noted = Anomaly.objects.filter(pk__in=[row.pk for row in changed])
+        noted.note_history("~", user=user, reason=reason)
+        _tell_others(changed)
+    return changed
 
 
 def _tell_others(changed: list[Anomaly]) -> None:

@@ -73,14 +73,59 @@ def test_correcting_to_the_same_scores_is_refused(user: User) -> None:
         review.correct(anomaly=anomaly, scores={"fiability_score": 1.0}, user=user)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_the_number_of_queries_does_not_grow(user: User, count: int) -> None:
+@pytest.mark.parametrize(("count", "chunks"), [(1, 1), (2, 1), (5, 3)])
+def test_four_queries_a_chunk(user: User, count: int, chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "CHUNK", 2)
     AnomalyFactory.create_batch(count, **SCORES)
     with CaptureQueriesContext(connection) as queries:
         assert review.approve(anomalies=Anomaly.objects.all(), user=user) == count
-    assert (
-        len(queries) == 8
-    )  # policy, SAVEPOINT, SELECT, UPDATE within its savepoint, history, reviews, RELEASE
+    # The policy, ids, SAVEPOINT, RELEASE; of each chunk the locked rows, UPDATE, history and open reviews.
+    assert len(queries) == 4 + 4 * chunks
+    locking = sum("FOR UPDATE" in query["sql"] for query in queries)
+    assert locking == (chunks if connection.features.has_select_for_update else 0)
+
+
+def test_every_row_of_many_has_its_history(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "CHUNK", 2)
+    many = [*AnomalyFactory.create_batch(2, **SCORES), AnomalyFactory.create(), ApprovedFactory.create()]
+    untouched = ApprovedFactory.create(**SCORES)
+    assert review.approve(anomalies=[*many, untouched], scores=SCORES, user=user, reason="clear") == 4
+    for anomaly in many:
+        anomaly.refresh_from_db()
+        assert (anomaly.status, anomaly.scores, anomaly.reviewed_by) == ("approved", SCORES, user)
+        entry = newest(anomaly)
+        assert (entry.status, entry.history_type, entry.history_user) == ("approved", "~", user)
+        assert {name: getattr(entry, name) for name in SCORES} == SCORES
+        assert (entry.history_change_reason, entry.reviewed_at) == ("clear", anomaly.reviewed_at)
+        assert anomaly.history.count() == 2
+    assert untouched.history.count() == 1
+
+
+def test_many_change_together_or_not_at_all(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "CHUNK", 1)
+    anomalies = AnomalyFactory.create_batch(2)
+    seen: list[Anomaly] = []
+
+    def interrupt(anomaly: Anomaly) -> bool:
+        seen.append(anomaly)
+        if len(seen) == 2:
+            raise InterruptedError
+        anomaly.status = Anomaly.Status.REJECTED
+        return True
+
+    with pytest.raises(InterruptedError):
+        review._change_all(anomalies, interrupt, user=user, reason="")
+    assert [state(anomaly) for anomaly in anomalies] == [("pending", None)] * 2
+    assert [anomaly.history.count() for anomaly in anomalies] == [1, 1]
+
+
+def test_what_counts_is_the_row_and_not_what_was_read_before(user: User) -> None:
+    seen = AnomalyFactory.create(**SCORES)
+    Anomaly.objects.filter(pk=seen.pk).update(status="rejected", availability_score=4)
+    assert review.reject(anomalies=[seen], user=user) == 0
+    assert review.approve(anomalies=[seen, seen], user=user) == 1
+    assert state(seen) == ("approved", 4.0)
+    assert newest(seen).availability_score == 4.0
 
 
 # --- Undo --------------------------------------------------------------------------------------
