@@ -52,6 +52,12 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
             ),
             (_("Time line"), "timeline", "training_activation_changelist", "training.view_activation"),
             (_("Backups"), "backup", "training_backup_changelist", "training.view_backup"),
+            (
+                _("Quality checks"),
+                "troubleshoot",
+                "training_qualitycheck_changelist",
+                "training.view_qualitycheck",
+            ),
         ],
     ),
     (

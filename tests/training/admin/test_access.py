@@ -33,6 +33,7 @@ from training.models import (
     FileImport,
     LabelFinding,
     ModelVersion,
+    QualityCheck,
     TrainingSession,
 )
 from training.schedules import ensure_schedule
@@ -57,6 +58,7 @@ OURS: dict[type[Model], str] = {
     Backup: "training.view_backup",
     FileImport: "training.view_anomaly",
     LabelFinding: "training.view_anomaly",
+    QualityCheck: "training.view_qualitycheck",
     Prediction: "predictions.view_prediction",
     PredictionJob: "predictions.view_predictionjob",
 }
@@ -102,6 +104,7 @@ def rows() -> dict[type[Model], Any]:
         ).pk,
         FileImport: received.pk,
         LabelFinding: LabelFinding.objects.earliest("rank").pk,
+        QualityCheck: QualityCheck.objects.create(kind="drift", trigger="admin").pk,
         User: user.pk,
         Group: Group.objects.create(name="reviewers").pk,
         OrmQ: OrmQ.objects.get().pk,
@@ -128,6 +131,7 @@ def test_every_model_of_ours_and_of_the_queue_has_its_page() -> None:
         "training.LabelFinding",
         "training.MailSubscription",
         "training.ModelVersion",
+        "training.QualityCheck",
         "training.TrainingSession",
         "training.Webhook",
     ]
