@@ -241,6 +241,14 @@ Q_CLUSTER = {
 QUEUE_COMPANIONS = {
     "run_prediction_jobs": "predictions.jobs.somebody_waits",
     "keep_files": "training.upkeep.is_due",
+    "run_quality_checks": "training.quality_checks.somebody_waits",
+}
+
+QUALITY_REPORT_SCHEDULE = env_str("QUALITY_REPORT_SCHEDULE", "0 4 * * 0")  # cron, UTC: Sunday 04:00
+QUALITY_CHECK_TIMEOUT = env_int("QUALITY_CHECK_TIMEOUT", default=14_400, minimum=1)  # seconds, one attempt
+QUALITY_REPORTS = {  # by kind, what makes it
+    "labels": "training.label_quality.report_label_quality",
+    "drift": "predictions.drift.report_drift",
 }
 
 BACKUP_EVERY_DAYS = env_int("BACKUP_EVERY_DAYS", default=7)  # the queue makes one then; 0: never
@@ -348,6 +356,10 @@ SPECTACULAR_SETTINGS = {
     "Every error is `{success: false, error, validation_errors?}`; the older service's routes "
     "answer `{error, message, validation_errors?}`.",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "QualityKindEnum": "training.models.QualityReport.Kind",
+        "LogKindEnum": "training.models.SessionLogEntry.Kind",
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

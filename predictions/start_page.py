@@ -19,6 +19,7 @@ from predictions.dashboard.health import cards, last_session, scores
 from predictions.dashboard.storage import Kept, backup_storage, kept_backups
 from predictions.dashboard.trainings import Trainings, frequency, records_added, time_taken
 from training.admin.findings import problems
+from training.admin.quality_checks import check_links
 from training.admin.sessions import newly_approved_in_words
 from training.models import ModelVersion, QualityReport, TrainingSession
 
@@ -28,6 +29,7 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = request.user.has_perm
     version = ModelVersion.objects.active()
     drift = quality.newest_drift() if may("training.view_qualityreport") else None
+    checks = check_links(request)
     context["title"] = _("Start")
     steps = [] if version or ModelVersion.objects.exists() else first_steps()
     nothing_yet = bool(steps) and last_session() is None
@@ -41,13 +43,13 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         totals = anomalies.totals()
         context["waiting"] = anomalies.waiting(totals.counts, may=may)
         context["totals"] = None if totals.is_empty else totals
-        context["labels"] = None if steps else quality.label_alerts()
+        context["labels"] = None if steps else quality.label_alerts(checks)
     if not steps:
         trainings, kept = Trainings(), kept_backups()
         figures = _figures(version, trainings, kept)
         context["figures"] = [figure for allow, figure in figures if may(allow)]
         context["confusions"] = accuracy.confusions(version) if may("training.view_modelversion") else []
-        context["charts"] = list(_charts(may, trainings, kept, drift))
+        context["charts"] = list(_charts(may, trainings, kept, drift, checks))
         context["chart_script"] = forms.Media(js=["predictions/dashboard.js"])
     return context
 
@@ -63,14 +65,18 @@ def _figures(version: ModelVersion | None, trainings: Trainings, kept: Kept) -> 
 
 
 def _charts(
-    may: Callable[[str], bool], trainings: Trainings, kept: Kept, drift: QualityReport | None
+    may: Callable[[str], bool],
+    trainings: Trainings,
+    kept: Kept,
+    drift: QualityReport | None,
+    checks: quality.Checks,
 ) -> Iterator[Chart]:
     if may("training.view_anomaly"):
         yield anomalies.weeks()
     if may("training.view_modelversion"):
         yield accuracy.by_version(accuracy.measured_versions())
     if may("training.view_qualityreport"):
-        yield quality.drift(drift)
+        yield quality.drift(drift, checks)
     if may("training.view_trainingsession"):
         yield frequency(trainings)
         yield time_taken(trainings)

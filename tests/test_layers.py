@@ -30,6 +30,7 @@ LAYERS = [
         "importing",
         "file_imports",
         "label_quality",
+        "quality_checks",
         "notices",
         "deliveries",
         "nodes",

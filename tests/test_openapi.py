@@ -20,7 +20,8 @@ from training.label_quality import report_label_quality
 from training.ml.evaluate import measure
 from training.ml.records import SCORE_COLUMNS
 from training.ml.scorer import AnomalyScorer
-from training.models import Anomaly, Backup, LabelFinding, ModelVersion
+from training.models import Anomaly, Backup, LabelFinding, ModelVersion, QualityCheck, TrainingSession
+from training.session_log import note_event
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
@@ -57,7 +58,7 @@ def test_every_operation_stands_on_the_page_of_routes(document: dict[str, Any]) 
         for path, operations in document["paths"].items()
         for method in operations
     }
-    named = re.findall(r"`((?:GET|POST) /\S+?)`", PAGE.read_text(encoding="utf-8"))
+    named = re.findall(r"`((?:GET|POST|PATCH) /\S+?)`", PAGE.read_text(encoding="utf-8"))
     assert {re.sub("<[^>]*>", "<>", route).partition("?")[0] for route in named} == described
 
 
@@ -112,7 +113,9 @@ def client() -> APIClient:
     approved_records()
     version = trained_version("version_1", is_active=True, metrics=measured())
     SessionFactory.create(status="succeeded", model_version=version)
-    SessionFactory.create(status="failed", reason="x")
+    failed = SessionFactory.create(status="failed", reason="x")
+    note_event(failed.pk, 1, "x")
+    QualityCheck.objects.create(kind="labels", trigger="api", status="failed", reason="x")
     backups.create_backup(kind=Backup.Kind.MANUAL)
     doubtful_labels()
     anomaly = ApprovedFactory.create()
@@ -128,6 +131,9 @@ GETS = [
     "/api/v1/anomalies/{id}/",
     "/api/v1/anomalies/{id}/history/",
     "/api/v1/training-sessions/",
+    "/api/v1/training-sessions/{id}/log/",
+    "/api/v1/training-policy/",
+    "/api/v1/quality-checks/",
     "/api/v1/model-versions/",
     "/api/v1/model-versions/{id}/",
     "/api/v1/model-versions/{id}/metrics/",
@@ -165,6 +171,12 @@ POSTS: list[tuple[str, object, int]] = [  # in this order: one row's story
     ("/predict", [{}], 400),
     ("/train", [{}], 400),
     ("/train/reload", None, 200),
+    ("/api/v1/training-policy/lift/", None, 409),
+    ("/api/v1/training-policy/freeze/", {"reason": "x"}, 200),
+    ("/api/v1/training-policy/freeze/", {"reason": "x"}, 409),
+    ("/api/v1/training-policy/lift/", None, 200),
+    ("/api/v1/quality-reports/", {"kind": "drift"}, 202),
+    ("/api/v1/quality-reports/", {"kind": "drift"}, 409),
     ("/api/v1/training-sessions/", None, 202),
     ("/api/v1/training-sessions/", None, 409),
     ("/train", [RECORD | dict.fromkeys(SCORE_COLUMNS, 3)], 409),
@@ -173,9 +185,13 @@ POSTS: list[tuple[str, object, int]] = [  # in this order: one row's story
 
 def address(path: str) -> str:
     """Of the newest row of that kind."""
-    rows = ModelVersion.objects if "versions" in path else Anomaly.objects
+    models: dict[str, type[ModelVersion | TrainingSession]] = {
+        "model-versions": ModelVersion,
+        "training-sessions": TrainingSession,
+    }
+    model = models.get(path.split("/")[3], Anomaly) if path.startswith("/api/") else Anomaly
     backup = Backup.objects.latest("pk")
-    return path.replace("{id}", str(rows.latest("pk").pk)).replace("{name}", backup.name)
+    return path.replace("{id}", str(model.objects.latest("pk").pk)).replace("{name}", backup.name)
 
 
 def test_what_is_read_has_the_promised_shape(

@@ -27,13 +27,8 @@ def check_queue(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_schedule(**_: Any) -> list[CheckMessage]:
-    """TRAINING_SCHEDULE is a cron line that comes due."""
-    try:
-        schedules.next_time(settings.TRAINING_SCHEDULE)
-    except ValueError as error:
-        hint = 'Five fields, UTC: "0 2 * * 0" is Sunday 02:00.'
-        return [Error(f"TRAINING_SCHEDULE is not usable: {error}", hint=hint, id="training.E004")]
-    return []
+    """TRAINING_SCHEDULE and QUALITY_REPORT_SCHEDULE are cron lines that come due."""
+    return [*_cron_errors("TRAINING_SCHEDULE"), *_cron_errors("QUALITY_REPORT_SCHEDULE")]
 
 
 @register
@@ -99,6 +94,14 @@ def check_schedule_rows(**_: Any) -> list[CheckMessage]:
         for row in rows
         if (problem := schedules.problem_of(row))
     ]
+
+
+def _cron_errors(name: str) -> Iterator[CheckMessage]:
+    try:
+        schedules.next_time(getattr(settings, name))
+    except ValueError as error:
+        hint = 'Five fields, UTC: "0 2 * * 0" is Sunday 02:00.'
+        yield Error(f"{name} is not usable: {error}", hint=hint, id="training.E004")
 
 
 def _queue_errors(cluster: dict[str, Any]) -> Iterator[CheckMessage]:

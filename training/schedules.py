@@ -24,6 +24,7 @@ Cause = TrainingSession.Cause
 NAME = "Scheduled training"
 TRAIN_ON_SCHEDULE = "training.tasks.train_on_schedule"
 FUNCTIONS = {TRAIN_ON_SCHEDULE}  # all that a schedule of ours may call
+CRON_FIELDS = 5
 DISABLED, FOREVER = 0, -1  # Schedule.repeats
 
 
@@ -34,6 +35,15 @@ def next_time(cron: str, after: datetime | None = None) -> datetime:
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{cron!r} is not a cron line") from error
     return due
+
+
+def is_cron_line(line: str) -> bool:
+    """Whether it has five fields and is due some day."""
+    try:
+        next_time(line)
+    except ValueError:
+        return False
+    return len(line.split()) == CRON_FIELDS
 
 
 def _is_due(cron: str) -> bool:

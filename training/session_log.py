@@ -4,6 +4,8 @@ entries are only added, and each says which attempt it belongs to."""
 from collections import deque
 from collections.abc import Callable
 
+from django.db.models import F, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
 from anomalyproject.logs import logged_with, readable
@@ -27,6 +29,17 @@ def note_step(session_id: int, attempt: int, step: TrainingSession.Step) -> None
 def note_event(session_id: int, attempt: int, text: str) -> None:
     """What was decided about the session, in a sentence."""
     SessionLogEntry.objects.create(session_id=session_id, attempt=attempt, kind=Kind.EVENT, text=text)
+
+
+def log_of(session: TrainingSession) -> "QuerySet[SessionLogEntry]":
+    """Oldest first, with the step that each entry belongs to as `at_step`."""
+    begun = SessionLogEntry.objects.filter(
+        session=session, attempt=OuterRef("attempt"), kind=Kind.STEP, at__lte=OuterRef("at")
+    )
+    newest = Subquery(begun.order_by("-at", "-pk").values("step")[:1])
+    return session.log.annotate(at_step=Coalesce(NullIf(F("step"), Value("")), newest, Value(""))).order_by(
+        "at", "pk"
+    )
 
 
 class Lines:

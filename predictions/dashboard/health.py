@@ -13,6 +13,7 @@ from predictions.dashboard.quality import TONES, VERDICTS, drift_in_words, judge
 from training import artifacts
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import age, decimals, duration
+from training.admin.session_words import told
 from training.models import Activation, Backup, ModelVersion, QualityReport, TrainingSession
 
 GOOD, WATCH, BAD = "good", "watch", "bad"
@@ -81,7 +82,7 @@ def _session_card(session: TrainingSession | None) -> Card:
     if session.is_active:
         detail = f"{session.get_step_display()}, {session.progress} %"
     else:
-        detail = session.reason or _("in %(duration)s") % {"duration": duration(session.seconds)}
+        detail = told(session.reason) or _("in %(duration)s") % {"duration": duration(session.seconds)}
     return Card(
         title=title,
         value=age(session.finished_at or session.queued_at),

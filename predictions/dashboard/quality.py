@@ -49,21 +49,20 @@ KINDS: dict[str, Promise] = {
     "calibration": gettext_lazy("surer than right"),
 }
 Period = Mapping[str, Any]
+Checks = Mapping[str, tuple[str, str]]  # by kind, training.admin.quality_checks.check_links
 
 
 def newest_drift() -> QualityReport | None:
     return QualityReport.objects.filter(kind=QualityReport.Kind.DRIFT).first()
 
 
-def drift(report: QualityReport | None) -> Chart:
+def drift(report: QualityReport | None, checks: Checks) -> Chart:
     """How far the scores moved from what was usual, period by period, and what else alarmed."""
     title = _("Drift over time")
+    link, url = checks.get(QualityReport.Kind.DRIFT, ("", ""))
     if report is None:
-        return Chart(
-            name="drift",
-            title=title,
-            finding=_("Nobody has looked for drift yet: python manage.py report_drift looks."),
-        )
+        finding = _("Nobody has looked for drift yet.")
+        return Chart(name="drift", title=title, finding=finding, url=url, link=link)
     periods = (report.content.get("periods") or [])[-PERIODS:]
     return Chart(
         name="drift",
@@ -87,6 +86,8 @@ def drift(report: QualityReport | None) -> Chart:
             Column(label=_("verdict"), cells=[_verdict(each) for each in periods]),
             Column(label=_("because of"), cells=[Cell(text=reasons(each)) for each in periods]),
         ],
+        url=url,
+        link=link,
     )
 
 
@@ -168,13 +169,15 @@ class LabelAlerts:
 
     finding: str
     rows: list[Cell]
+    check: tuple[str, str] | None = None  # words and address
 
 
-def label_alerts() -> LabelAlerts:
+def label_alerts(checks: Checks) -> LabelAlerts:
     report = QualityReport.objects.filter(kind=QualityReport.Kind.LABELS).first()
+    check = checks.get(QualityReport.Kind.LABELS)
     if report is None:
-        words = _("Nobody has looked for doubtful labels yet: python manage.py check_labels looks.")
-        return LabelAlerts(finding=words, rows=[])
+        words = _("Nobody has looked for doubtful labels yet.")
+        return LabelAlerts(finding=words, rows=[], check=check)
     found = dict(LabelFinding.objects.current().order_by().values_list("kind").annotate(Count("pk")))
     return LabelAlerts(
         finding=_alerts_in_words(report, sum(found.values())),
@@ -186,6 +189,7 @@ def label_alerts() -> LabelAlerts:
             for kind in LabelFinding.Kind
             if kind in found
         ],
+        check=check,
     )
 
 

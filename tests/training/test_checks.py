@@ -150,3 +150,8 @@ def test_schedule_rows_before_the_first_migration() -> None:
     finally:
         with connection.schema_editor() as editor:
             editor.alter_db_table(Schedule, "elsewhere", "django_q_schedule")
+
+
+def test_schedule_of_the_quality_reports(settings: Settings) -> None:
+    settings.QUALITY_REPORT_SCHEDULE = "on sundays"
+    assert ids() == ["training.E004"]

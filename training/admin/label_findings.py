@@ -1,19 +1,23 @@
 """Doubtful labels: what the newest label quality report found, to be looked at and settled by a review."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin
-from training.models import Anomaly, LabelFinding
+from training.admin.quality_checks import ADD, active_links, ask_for_check
+from training.models import Anomaly, LabelFinding, QualityReport
 
 
 @admin.register(LabelFinding)
@@ -23,6 +27,8 @@ class LabelFindingAdmin(ReadOnlyAdmin):
     list_select_related = ("anomaly",)
     list_filter = (("kind", ChoicesCheckboxFilter), ("target", ChoicesCheckboxFilter))
     list_filter_submit = True
+    list_before_template = "admin/training/label_check.html"
+    actions_list = ("check_now",)
     search_fields = ("anomaly__anomaly_id", "anomaly__description", "anomaly__equipment_id")
     fields = (
         ("kind", "rank", "doubt"),
@@ -36,6 +42,24 @@ class LabelFindingAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[LabelFinding]":
         return LabelFinding.objects.current()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """With the check that is under way."""
+        context = {"label_check": active_links(request).get(QualityReport.Kind.LABELS)}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def has_check_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm(ADD)
+
+    @action(
+        description=gettext_lazy("Check now"),
+        permissions=["check"],
+        icon="rule",
+        variant=ActionVariant.PRIMARY,
+    )
+    def check_now(self, request: HttpRequest) -> HttpResponse:
+        then = reverse("admin:training_labelfinding_changelist")
+        return ask_for_check(request, admin=self, kind=QualityReport.Kind.LABELS, then=then)
 
     @display(description=gettext_lazy("anomaly"), ordering="anomaly__anomaly_id")
     def about(self, finding: LabelFinding) -> SafeString:

@@ -52,12 +52,18 @@ GROUPS: list[tuple[Promise | None, list[Place]]] = [
             ),
             (_("Time line"), "timeline", "training_activation_changelist", "training.view_activation"),
             (_("Backups"), "backup", "training_backup_changelist", "training.view_backup"),
+            (
+                _("Quality checks"),
+                "troubleshoot",
+                "training_qualitycheck_changelist",
+                "training.view_qualitycheck",
+            ),
         ],
     ),
     (
         _("Queue"),
         [
-            (_("Findings"), "troubleshoot", "training_finding_changelist", "training.view_finding"),
+            (_("Findings"), "health_and_safety", "training_finding_changelist", "training.view_finding"),
             (
                 _("Training schedule"),
                 "schedule",

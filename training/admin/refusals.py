@@ -108,6 +108,16 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
             r"That change decided nothing about this anomaly: there is nothing to undo\.",
             _("That change decided nothing about this anomaly: there is nothing to undo."),
         ),
+        (r"The training session has already ended\.", _("The training session has already ended.")),
+        (r"Training is not frozen\.", _("Training is not frozen.")),
+        (
+            r"Training is frozen already: lift it first\.",
+            _("Training is frozen already: lift it first."),
+        ),
+        (
+            r"A quality check of this kind is queued or running already\.",
+            _("A quality check of this kind is queued or running already."),
+        ),
         # Kept in the history of an anomaly where nobody gave a reason.
         (r"Undo", _("Undone")),
         (r"Sample", _("Sample")),

@@ -50,7 +50,6 @@ DAYS = [
     *((str((day + 1) % 7), name) for day, name in WEEKDAYS.items()),
 ]
 SIMPLE_CRON = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\*|[0-6])")
-CRON_FIELDS = 5
 CHANGES_SHOWN = 20
 NUMBERS = {
     "minimum_new": "TRAINING_SCHEDULE_MINIMUM",
@@ -108,6 +107,18 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
     )
     keep_backups = number_field("keep_backups")
     keep_versions = number_field("keep_versions")
+    quality_enabled = forms.BooleanField(
+        label=gettext_lazy("Look for doubtful labels and drift by itself"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=gettext_lazy("At the times below, and when a version starts to serve."),
+    )
+    quality_cron = forms.CharField(
+        label=gettext_lazy("Cron line of the quality reports (UTC)"),
+        required=False,
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget,
+    )
 
     class Meta:
         model = Schedule
@@ -122,7 +133,12 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
                 text = _("Empty: %(default)d, from the setting %(setting)s.")
                 values = {"default": getattr(settings, setting), "setting": setting}
                 self.fields[name].help_text = text % values
-        self.initial.update(enabled=self.policy.enabled, activation=self.policy.activation)
+        for name in ("enabled", "activation", "quality_enabled", "quality_cron"):
+            self.initial[name] = getattr(self.policy, name)
+        if "quality_cron" in self.fields:
+            values = {"default": settings.QUALITY_REPORT_SCHEDULE, "setting": "QUALITY_REPORT_SCHEDULE"}
+            text = _("Empty: %(default)s, from the setting %(setting)s.")
+            self.fields["quality_cron"].help_text = text % values
         line = self.policy.cron_line
         if simple := SIMPLE_CRON.fullmatch(line):
             self.initial.update(at=time(int(simple[2]), int(simple[1])), day=simple[3])
@@ -130,14 +146,14 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
             self.initial["cron_line"] = line
 
     def clean_cron_line(self) -> str:
-        line = " ".join(self.cleaned_data["cron_line"].split())
-        if not line:
-            return ""
-        try:
-            schedules.next_time(line)
-        except ValueError:
-            line = ""
-        if len(line.split()) != CRON_FIELDS:
+        return self._cron_line("cron_line")
+
+    def clean_quality_cron(self) -> str:
+        return self._cron_line("quality_cron")
+
+    def _cron_line(self, name: str) -> str:
+        line = " ".join(self.cleaned_data[name].split())
+        if line and not schedules.is_cron_line(line):
             raise forms.ValidationError(_("This is no cron line of five fields, or it is never due."))
         return line
 
@@ -154,7 +170,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         """What the policy shall say; a time that is still the setting's keeps following the setting."""
         cleaned = self.cleaned_data
         line = cleaned["cron_line"] or f"{cleaned['at'].minute} {cleaned['at'].hour} * * {cleaned['day']}"
-        names = ("enabled", "activation", *NUMBERS)
+        names = ("enabled", "activation", "quality_enabled", "quality_cron", *NUMBERS)
         chosen = {name: cleaned[name] for name in names}
         return chosen if line == self.policy.cron_line else chosen | {"cron": line}
 
@@ -178,6 +194,7 @@ class TrainingScheduleAdmin(ModelAdmin):
             },
         ),
         (gettext_lazy("Retention"), {"fields": (("keep_backups", "keep_versions"),)}),
+        (gettext_lazy("Quality reports"), {"fields": ("quality_enabled", "quality_cron")}),
     )
     readonly_fields = ("next_time",)
     actions_detail = ("freeze", "lift")

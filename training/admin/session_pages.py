@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from training.admin import labels
 from training.admin.figures import figures_of
+from training.admin.session_words import told
 from training.estimates import seconds_left
 from training.models import ModelVersion, SessionLogEntry, TrainingSession
 
@@ -54,10 +55,18 @@ class StepTaken:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EventTold:
+    """What was decided, in the page's language."""
+
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptTaken:
     number: int
     steps: list[StepTaken] = field(default_factory=list)
-    events: list[SessionLogEntry] = field(default_factory=list)
+    events: list[EventTold] = field(default_factory=list)
     lines: list[SessionLogEntry] = field(default_factory=list)
 
 
@@ -66,6 +75,7 @@ def session_context(session: TrainingSession, request: HttpRequest) -> dict[str,
     return {
         "progress": progress_of(session) if session.is_active else None,
         "attempts": attempts_of(session),
+        "reason": told(session.reason),
         "advice": advice_of(session),
         "result": _result_of(session, request),
     }
@@ -96,7 +106,7 @@ def attempts_of(session: TrainingSession) -> list[AttemptTaken]:
             case SessionLogEntry.Kind.STEP:
                 begun.setdefault(entry.attempt, []).append(entry)
             case SessionLogEntry.Kind.EVENT:
-                attempt.events.append(entry)
+                attempt.events.append(EventTold(at=entry.at, text=told(entry.text)))
             case _:
                 attempt.lines.append(entry)
     for number, entries in begun.items():

@@ -19,6 +19,7 @@ from training.admin import labels
 from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
 from training.admin.freeze import freeze_context, frozen_in_words
 from training.admin.session_pages import attempts_of, progress_of, session_context
+from training.admin.session_words import told
 from training.models import TrainingSession
 
 STATUS_COLOURS = {
@@ -117,8 +118,8 @@ class TrainingSessionAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("reason"), header=True)
     def cause_and_reason(self, session: TrainingSession) -> list[str]:
-        """The cause in the reader's language, and the sentence that was stored."""
-        cause, reason = session.get_cause_display(), session.reason.partition("\n")[0]
+        """Both in the reader's language, of the reason its first line."""
+        cause, reason = session.get_cause_display(), told(session.reason).partition("\n")[0]
         return [cause, reason] if cause else [reason or "–", ""]
 
     # --- Train now -----------------------------------------------------------------------------

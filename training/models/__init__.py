@@ -7,6 +7,7 @@ from training.models.list_layout import ListLayout
 from training.models.notices import Delivery, Event, MailSubscription, Webhook
 from training.models.policy import TrainingPolicy
 from training.models.quality import LabelFinding, QualityReport
+from training.models.quality_check import QualityCheck
 from training.models.review import Review, ReviewLease, disputed
 from training.models.score_change import ScoreChange
 from training.models.session import TrainingSession
@@ -26,6 +27,7 @@ __all__ = [
     "ListLayout",
     "MailSubscription",
     "ModelVersion",
+    "QualityCheck",
     "QualityReport",
     "QueueNode",
     "Review",

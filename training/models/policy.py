@@ -36,6 +36,9 @@ class TrainingPolicy(models.Model):
         _("anomalies that two people score (%)"), null=True, blank=True, validators=[MaxValueValidator(100)]
     )
 
+    quality_enabled = models.BooleanField(_("quality reports by themselves"), default=True)
+    quality_cron = models.CharField(_("cron line of the quality reports (UTC)"), max_length=100, blank=True)
+
     # Frozen from then on, until a moment or until somebody lifts it.
     frozen_at = models.DateTimeField(_("frozen at"), null=True, blank=True)
     frozen_until = models.DateTimeField(_("frozen until"), null=True, blank=True)
@@ -92,6 +95,10 @@ class TrainingPolicy(models.Model):
     @property
     def cron_line(self) -> str:
         return self.cron or settings.TRAINING_SCHEDULE
+
+    @property
+    def quality_cron_line(self) -> str:
+        return self.quality_cron or settings.QUALITY_REPORT_SCHEDULE
 
     @property
     def minimum(self) -> int:

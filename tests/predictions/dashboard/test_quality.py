@@ -29,7 +29,7 @@ def test_words_for_what_a_report_can_say() -> None:
 
 def test_drift_over_time() -> None:
     months = [PERIOD | {"label": "2023-12", "verdict": "ok", "findings": [], "terms": []}, PERIOD]
-    chart = drift(report(REPORT | {"periods": months, "since_version": None}))
+    chart = drift(report(REPORT | {"periods": months, "since_version": None}), {})
     assert [row.text for row in chart.rows] == ["December 2023", "June 2023"]
     assert [str(column.label) for column in chart.columns] == [
         "availability",
@@ -52,7 +52,7 @@ def test_drift_over_time() -> None:
 def test_each_period_leads_to_its_reports() -> None:
     client = superuser()
     for label in ("2023-12", "2023Q4"):
-        (row,) = drift(report(REPORT | {"periods": [PERIOD | {"label": label}]})).rows
+        (row,) = drift(report(REPORT | {"periods": [PERIOD | {"label": label}]}), {}).rows
         assert "detected_at__lt=2024-01-01T00" in row.url
         assert client.get(row.url).context["cl"].result_count == 0
     assert row.text == "quarter 4, 2023"
@@ -67,23 +67,31 @@ def test_the_verdict_is_about_what_was_not_learned() -> None:
 
 @pytest.mark.parametrize("content", OTHERS)
 def test_whatever_a_report_lacks_it_is_shown(content: dict[str, Any]) -> None:
-    chart = drift(report(content))
+    chart = drift(report(content), {})
     assert chart.data
     assert chart.body.startswith("<tr>")
 
 
 def test_a_report_without_periods() -> None:
     found = report(REPORT | {"periods": [], "since_version": None, "verdict": TOO_FEW})
-    assert drift(found).finding == "There are too few dated reports to judge (just now)."
+    assert drift(found, {}).finding == "There are too few dated reports to judge (just now)."
     card = dict(cards(None, found))["training.view_qualityreport"]
     assert (card.word, card.tone, card.url) == ("too few reports", "watch", "#drift")
 
 
 def test_nobody_looked_yet() -> None:
-    assert drift(None).finding == "Nobody has looked for drift yet: python manage.py report_drift looks."
-    assert label_alerts().finding == (
-        "Nobody has looked for doubtful labels yet: python manage.py check_labels looks."
-    )
+    assert drift(None, {}).finding == "Nobody has looked for drift yet."
+    assert label_alerts({}).finding == "Nobody has looked for doubtful labels yet."
+
+
+def test_the_way_to_a_check_stands_beside_either() -> None:
+    checks = {"drift": ("Check now", "/drift/"), "labels": ("Check now", "/labels/")}
+    for found in (None, report(REPORT)):
+        chart = drift(found, checks)
+        assert (chart.link, chart.url) == ("Check now", "/drift/")
+    assert label_alerts(checks).check == ("Check now", "/labels/")
+    report({}, kind=QualityReport.Kind.LABELS)
+    assert label_alerts(checks).check == ("Check now", "/labels/")
 
 
 def test_drift_among_the_cards() -> None:
@@ -101,7 +109,7 @@ def test_doubtful_labels_that_nobody_settled() -> None:
         content={},
         created_at=timezone.now() + timedelta(seconds=1),
     )
-    assert label_alerts().finding == ("No approved score is in doubt, of 3,500 records examined just now.")
+    assert label_alerts({}).finding == ("No approved score is in doubt, of 3,500 records examined just now.")
     for rank, anomaly in enumerate((doubted, settled), start=1):
         LabelFinding.objects.create(
             report=newest,
@@ -114,7 +122,7 @@ def test_doubtful_labels_that_nobody_settled() -> None:
         )
     settled.status = "rejected"
     settled.save(update_fields=["status"])
-    alerts = quality.label_alerts()
+    alerts = quality.label_alerts({})
     assert alerts.finding == ("1 approved score deserves a second look, of 3,500 records examined just now.")
     assert [row.text for row in alerts.rows] == ["1 × implausible score"]
     assert superuser().get(alerts.rows[0].url).context["cl"].result_count == 1

@@ -34,6 +34,7 @@ from training.models import (
     Finding,
     LabelFinding,
     ModelVersion,
+    QualityCheck,
     TrainingSession,
 )
 from training.schedules import ensure_schedule
@@ -60,6 +61,7 @@ OURS: dict[type[Model], str] = {
     FileImport: "training.view_anomaly",
     LabelFinding: "training.view_anomaly",
     Finding: "training.view_finding",
+    QualityCheck: "training.view_qualitycheck",
     Prediction: "predictions.view_prediction",
     PredictionJob: "predictions.view_predictionjob",
 }
@@ -106,6 +108,7 @@ def rows() -> dict[type[Model], Any]:
         FileImport: received.pk,
         LabelFinding: LabelFinding.objects.earliest("rank").pk,
         Finding: Finding.objects.create(code=Finding.Code.DISK_LOW, severity=1, facts=LOW).pk,
+        QualityCheck: QualityCheck.objects.create(kind="drift", trigger="admin").pk,
         User: user.pk,
         Group: Group.objects.create(name="reviewers").pk,
         OrmQ: OrmQ.objects.get().pk,
@@ -133,6 +136,7 @@ def test_every_model_of_ours_and_of_the_queue_has_its_page() -> None:
         "training.LabelFinding",
         "training.MailSubscription",
         "training.ModelVersion",
+        "training.QualityCheck",
         "training.TrainingSession",
         "training.Webhook",
     ]

@@ -27,6 +27,7 @@ def test_a_superuser_sees_every_place() -> None:
         "Model versions",
         "Time line",
         "Backups",
+        "Quality checks",
         "Findings",
         "Training schedule",
         "Waiting tasks",

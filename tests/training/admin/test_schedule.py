@@ -31,7 +31,7 @@ def page(schedule: Schedule, name: str = "change") -> str:
     return reverse(f"admin:django_q_schedule_{name}", args=[schedule.pk])
 
 
-TYPED = {"day": "0", "at": "02:00", "enabled": "on", "activation": "gate"}
+TYPED = {"day": "0", "at": "02:00", "enabled": "on", "activation": "gate", "quality_enabled": "on"}
 
 
 def test_the_form_shows_the_time_of_the_settings(owner: Client, schedule: Schedule) -> None:
@@ -44,7 +44,12 @@ def test_the_form_shows_the_time_of_the_settings(owner: Client, schedule: Schedu
         "minimum_new": None,
         "keep_backups": None,
         "keep_versions": None,
+        "quality_enabled": True,
+        "quality_cron": "",
     }
+    assert form.fields["quality_cron"].help_text == (
+        "Empty: 0 4 * * 0, from the setting QUALITY_REPORT_SCHEDULE."
+    )
     assert form.fields["minimum_new"].help_text == "Empty: 10, from the setting TRAINING_SCHEDULE_MINIMUM."
 
 
@@ -95,6 +100,17 @@ def test_what_is_no_cron_line_is_refused(owner: Client, schedule: Schedule, cron
         "cron_line": ["This is no cron line of five fields, or it is never due."]
     }
     assert not TrainingPolicy.objects.exists()
+
+
+def test_the_quality_reports_have_a_time_of_their_own(owner: Client, schedule: Schedule) -> None:
+    owner.post(page(schedule), TYPED | {"quality_cron": " 0 5 * *  1"})
+    assert current_policy().quality_cron_line == "0 5 * * 1"
+    owner.post(page(schedule), TYPED | {"quality_enabled": ""})
+    assert (current_policy().quality_enabled, current_policy().quality_cron_line) == (False, "0 4 * * 0")
+    response = owner.post(page(schedule), TYPED | {"quality_cron": "0 0 30 2 *"})
+    assert response.context["adminform"].form.errors == {
+        "quality_cron": ["This is no cron line of five fields, or it is never due."]
+    }
 
 
 def test_switching_it_off_keeps_the_time(owner: Client, schedule: Schedule) -> None:

@@ -13,7 +13,15 @@ from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from training.models import Anomaly, Backup, LabelFinding, ModelVersion, QualityReport, TrainingSession
+from training.models import (
+    Anomaly,
+    Backup,
+    LabelFinding,
+    ModelVersion,
+    QualityCheck,
+    QualityReport,
+    TrainingSession,
+)
 from training.rules import text_problems
 
 MAX_SEARCH = 200  # characters
@@ -122,6 +130,18 @@ class QualityReportFilter(django_filters.FilterSet):
 
     class Meta:
         model = QualityReport
+        fields: list[str] = []
+
+
+class QualityCheckFilter(django_filters.FilterSet):
+    kind = ChoicesFilter(choices=QualityReport.Kind.choices)
+    status = ChoicesFilter(choices=QualityCheck.Status.choices)
+    trigger = ChoicesFilter(choices=QualityCheck.Trigger.choices)
+    queued_after = since("queued_at")
+    queued_before = until("queued_at")
+
+    class Meta:
+        model = QualityCheck
         fields: list[str] = []
 
 

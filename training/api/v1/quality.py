@@ -1,15 +1,20 @@
-"""Quality reports, and the doubtful labels that the newest one found."""
+"""Quality reports, the checks that make them, and the doubtful labels that the newest one found."""
 
+from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from training.api.v1.base import ResourceViewSet
-from training.api.v1.fields import UsernameField
-from training.api.v1.filters import LabelFindingFilter, QualityReportFilter
+from training import quality_checks
+from training.api.schema import ErrorSerializer
+from training.api.v1.base import ResourceViewSet, location
+from training.api.v1.fields import StrictSerializer, UsernameField
+from training.api.v1.filters import LabelFindingFilter, QualityCheckFilter, QualityReportFilter
 from training.ml.records import SCORE_COLUMNS, TARGETS
-from training.models import Anomaly, LabelFinding, QualityReport
+from training.models import Anomaly, LabelFinding, QualityCheck, QualityReport
 
 
 class QualityReportSerializer(serializers.ModelSerializer[QualityReport]):
@@ -20,6 +25,34 @@ class QualityReportSerializer(serializers.ModelSerializer[QualityReport]):
         model = QualityReport
         fields = ["id", "kind", "record_count", "seconds", "created_at", "created_by", "content"]
         read_only_fields = fields
+
+
+class QualityCheckSerializer(serializers.ModelSerializer[QualityCheck]):
+    requested_by = UsernameField()
+    seconds = serializers.FloatField(read_only=True, help_text="From the claim to the end, or to now.")
+
+    class Meta:
+        model = QualityCheck
+        fields = [
+            "id",
+            "kind",
+            "status",
+            "trigger",
+            "requested_by",
+            "progress",
+            "attempts",
+            "reason",
+            "queued_at",
+            "started_at",
+            "finished_at",
+            "seconds",
+            "report",
+        ]
+        read_only_fields = fields
+
+
+class CheckRequestSerializer(StrictSerializer):
+    kind = serializers.ChoiceField(QualityReport.Kind.choices)
 
 
 class ReportedSerializer(serializers.Serializer[Any]):
@@ -121,15 +154,44 @@ class LabelFindingSerializer(serializers.ModelSerializer[LabelFinding]):
 
 
 class QualityReportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
-    """Made by `manage.py check_labels` and `report_drift`; the newest of a kind is the one to read."""
+    """Made by quality checks, `manage.py check_labels` and `report_drift`; the newest of a kind counts."""
 
-    permissions = {"list": "training.view_qualityreport"}
+    permissions = {"list": "training.view_qualityreport", "create": "training.add_qualitycheck"}
     queryset = QualityReport.objects.select_related("created_by")
     serializer_class = QualityReportSerializer
     filterset_class = QualityReportFilter
     search_fields = ["created_by__username"]
     ordering = ["-id"]
     ordering_fields = ["id", "created_at", "record_count", "seconds"]
+
+    @extend_schema(
+        request=CheckRequestSerializer,
+        responses={202: QualityCheckSerializer, 400: ErrorSerializer, 409: ErrorSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """Have a report made, beside trainings; the answer does not wait. 409 while one is being made."""
+        body = CheckRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        check = quality_checks.request_check(
+            kind=body.validated_data["kind"], trigger=QualityCheck.Trigger.API, user=self.caller
+        )
+        return Response(
+            QualityCheckSerializer(check).data,
+            status=HTTPStatus.ACCEPTED,
+            headers=location(request, "v1:check-detail", check.pk),
+        )
+
+
+class QualityCheckViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
+    """Asked for by POST /api/v1/quality-reports/ or in the admin, or due by themselves."""
+
+    permissions = {"list": "training.view_qualitycheck"}
+    queryset = QualityCheck.objects.select_related("requested_by")
+    serializer_class = QualityCheckSerializer
+    filterset_class = QualityCheckFilter
+    search_fields = ["reason", "requested_by__username"]
+    ordering = ["-id"]
+    ordering_fields = ["id", "queued_at", "started_at", "finished_at", "status"]
 
 
 class LabelFindingViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):

@@ -13,7 +13,8 @@ from training import sessions
 from training.api.v1.base import ResourceViewSet, location
 from training.api.v1.fields import UsernameField
 from training.api.v1.filters import SessionFilter
-from training.models import TrainingSession
+from training.models import SessionLogEntry, TrainingSession
+from training.session_log import log_of
 
 
 class SessionSerializer(serializers.ModelSerializer[TrainingSession]):
@@ -48,9 +49,24 @@ class SessionSerializer(serializers.ModelSerializer[TrainingSession]):
         read_only_fields = fields
 
 
+class LogEntrySerializer(serializers.ModelSerializer[SessionLogEntry]):
+    step = serializers.ChoiceField(
+        TrainingSession.Step.choices,
+        source="at_step",
+        allow_blank=True,
+        read_only=True,
+        help_text="Which began, or in which it was said; empty before the first.",
+    )
+
+    class Meta:
+        model = SessionLogEntry
+        fields = ["id", "at", "attempt", "kind", "step", "text"]
+        read_only_fields = fields
+
+
 class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     permissions = {
-        "list": "training.view_trainingsession",
+        "list": "training.view_trainingsession",  # and its log
         "create": "training.train_models",
         "cancel": "training.cancel_trainingsession",
     }
@@ -86,3 +102,10 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
             SessionSerializer(session).data,
             status=HTTPStatus.ACCEPTED if session.is_active else HTTPStatus.OK,
         )
+
+    @extend_schema(responses=LogEntrySerializer(many=True))
+    @action(detail=True, filter_backends=[])
+    def log(self, request: Request, pk: str) -> Response:
+        """Its steps, what was decided, and what its process said, oldest first."""
+        page = self.paginate_queryset(log_of(self.get_object()))
+        return self.get_paginated_response(LogEntrySerializer(page, many=True).data)

@@ -15,7 +15,16 @@ from tests.training.api.v1.conftest import ClientOf, granted
 from training import backups
 from training.api.v1 import urls
 from training.label_quality import report_label_quality
-from training.models import Anomaly, Backup, LabelFinding, ModelVersion, QualityReport, TrainingSession
+from training.models import (
+    Anomaly,
+    Backup,
+    LabelFinding,
+    ModelVersion,
+    QualityCheck,
+    QualityReport,
+    TrainingPolicy,
+    TrainingSession,
+)
 
 pytestmark = pytest.mark.django_db
 REPORT = {"anomaly_id": "N-1", "description": "bruit anormal", "equipment_id": "pump-1"}
@@ -42,16 +51,22 @@ class Route:
         """Of the newest row of that kind."""
         resource, verb = self.name.split("-", 1)
         path, model, key = RESOURCES[resource]
-        row = "" if verb == "list" else f"{model.objects.values_list(key, flat=True).latest('pk')}/"
+        row = (
+            ""
+            if verb == "list" or resource == "policy"
+            else f"{model.objects.values_list(key, flat=True).latest('pk')}/"
+        )
         return f"/api/v1/{path}/{row}" + ("" if verb in {"list", "detail"} else f"{verb}/")
 
 
 RESOURCES: dict[str, tuple[str, Any, str]] = {
     "anomaly": ("anomalies", Anomaly, "pk"),
     "session": ("training-sessions", TrainingSession, "pk"),
+    "policy": ("training-policy", TrainingPolicy, "pk"),
     "version": ("model-versions", ModelVersion, "pk"),
     "backup": ("backups", Backup, "name"),
     "quality": ("quality-reports", QualityReport, "pk"),
+    "check": ("quality-checks", QualityCheck, "pk"),
     "finding": ("label-findings", LabelFinding, "pk"),
 }
 ROUTES = [
@@ -67,6 +82,11 @@ ROUTES = [
     Route("session-list", "post", "training.train_models", 202),
     Route("session-detail", "get", "training.view_trainingsession", 200),
     Route("session-cancel", "post", "training.cancel_trainingsession", 409),  # it has ended
+    Route("session-log", "get", "training.view_trainingsession", 200),
+    Route("policy-list", "get", "django_q.view_schedule", 200),
+    Route("policy-list", "patch", "django_q.change_schedule", 200, {"minimum_new": 3}),
+    Route("policy-freeze", "post", "django_q.change_schedule", 200, {"reason": "audit"}),
+    Route("policy-lift", "post", "django_q.change_schedule", 409),
     Route("version-list", "get", "training.view_modelversion", 200),
     Route("version-detail", "get", "training.view_modelversion", 200),
     Route("version-metrics", "get", "training.view_modelversion", 200),
@@ -80,6 +100,9 @@ ROUTES = [
     Route("backup-restore", "post", "training.restore_backup", 200, needs_files=True),
     Route("quality-list", "get", "training.view_qualityreport", 200),
     Route("quality-detail", "get", "training.view_qualityreport", 200),
+    Route("quality-list", "post", "training.add_qualitycheck", 202, {"kind": "drift"}),
+    Route("check-list", "get", "training.view_qualitycheck", 200),
+    Route("check-detail", "get", "training.view_qualitycheck", 200),
     Route("finding-list", "get", "training.view_anomaly", 200),
     Route("finding-detail", "get", "training.view_anomaly", 200),
 ]
@@ -95,6 +118,7 @@ def rows(db: None) -> None:
     SessionFactory.create(status="failed")
     VersionFactory.create()
     BackupFactory.create()
+    QualityCheck.objects.create(kind="drift", trigger="api", status="failed")
 
 
 def make_files() -> None:
@@ -104,7 +128,8 @@ def make_files() -> None:
 
 
 def whole_state() -> list[Any]:
-    return [list(model.objects.order_by("pk").values()) for model in (Anomaly, TrainingSession, Backup)]
+    models = (Anomaly, TrainingSession, Backup, QualityCheck, TrainingPolicy)
+    return [list(model.objects.order_by("pk").values()) for model in models]
 
 
 def test_every_route_is_tested_here() -> None:

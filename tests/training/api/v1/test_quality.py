@@ -11,11 +11,13 @@ from tests.factories import ApprovedFactory, UserFactory
 from tests.training.api.v1.conftest import ClientOf
 from training import review
 from training.label_quality import report_label_quality
-from training.models import Anomaly, LabelFinding, QualityReport
+from training.models import Anomaly, LabelFinding, QualityCheck, QualityReport
 
 pytestmark = pytest.mark.django_db
 FINDINGS = "/api/v1/label-findings/"
 REPORTS = "/api/v1/quality-reports/"
+CHECKS = "/api/v1/quality-checks/"
+ASK, SEE = "training.add_qualitycheck", "training.view_qualitycheck"
 
 
 @pytest.fixture
@@ -177,3 +179,92 @@ def test_a_list_of_reports_takes_two_queries_whatever_its_length(count: int, ana
 def test_neither_list_is_for_who_may_see_the_other(reader: APIClient, analyst: APIClient) -> None:
     assert reader.get(REPORTS).status_code == 403
     assert analyst.get(FINDINGS).status_code == 403
+
+
+# --- Checks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["labels", "drift"])
+def test_a_report_is_asked_for_and_the_answer_does_not_wait(kind: str, client_of: ClientOf) -> None:
+    client = client_of(ASK, SEE)
+    response = client.post(REPORTS, {"kind": kind}, format="json")
+    check = QualityCheck.objects.get()
+    assert response.status_code == 202
+    assert response["Location"] == f"http://testserver{CHECKS}{check.pk}/"
+    assert (
+        response.json()
+        == client.get(response["Location"]).json()
+        == {
+            "id": check.pk,
+            "kind": kind,
+            "status": "queued",
+            "trigger": "api",
+            "requested_by": check.requested_by and check.requested_by.username,
+            "progress": 0,
+            "attempts": 0,
+            "reason": "",
+            "queued_at": check.queued_at.isoformat().replace("+00:00", "Z"),
+            "started_at": None,
+            "finished_at": None,
+            "seconds": 0.0,
+            "report": None,
+        }
+    )
+    assert check.requested_by is not None
+
+
+def test_while_one_is_made_another_one_is_refused(client_of: ClientOf) -> None:
+    client = client_of(ASK)
+    client.post(REPORTS, {"kind": "labels"}, format="json")
+    again = client.post(REPORTS, {"kind": "labels"}, format="json")
+    assert (again.status_code, again.json()) == (
+        409,
+        {"success": False, "error": "A quality check of this kind is queued or running already."},
+    )
+    assert client.post(REPORTS, {"kind": "drift"}, format="json").status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({}, ["kind: This field is required."]),
+        ({"kind": "other"}, ['kind: "other" is not a valid choice.']),
+        ({"kind": "drift", "backtest": True}, ["backtest: unknown field"]),
+    ],
+)
+def test_a_wrong_request_is_named(body: dict[str, Any], errors: list[str], client_of: ClientOf) -> None:
+    response = client_of(ASK).post(REPORTS, body, format="json")
+    assert (response.status_code, response.json()["validation_errors"]) == (400, errors)
+    assert not QualityCheck.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ["drift", "labels"]),
+        ({"kind": "labels"}, ["labels"]),
+        ({"status": ["failed", "queued"]}, ["drift"]),
+        ({"trigger": "schedule"}, ["labels"]),
+        ({"queued_before": "2020-01-01"}, []),
+        ({"search": "disk"}, ["drift"]),
+        ({"ordering": "id"}, ["labels", "drift"]),
+    ],
+)
+def test_each_filter_of_checks(query: dict[str, Any], expected: list[str], client_of: ClientOf) -> None:
+    QualityCheck.objects.create(kind="labels", trigger="schedule", status="skipped")
+    QualityCheck.objects.create(kind="drift", trigger="api", status="failed", reason="The disk refused.")
+    results = client_of(SEE).get(CHECKS, query).json()["results"]
+    assert [row["kind"] for row in results] == expected
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_list_of_checks_takes_two_queries_whatever_its_length(count: int, client_of: ClientOf) -> None:
+    client = client_of(SEE)
+    for _ in range(count):
+        user = UserFactory.create()
+        QualityCheck.objects.create(kind="labels", trigger="api", status="failed", requested_by=user)
+    client.get(CHECKS)
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(CHECKS)
+    assert len(response.json()["results"]) == count
+    assert len(queries) == 2  # count, rows

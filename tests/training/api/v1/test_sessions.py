@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from tests.factories import AnomalyFactory, ApprovedFactory, BackupFactory, SessionFactory, VersionFactory
 from tests.training.api.v1.conftest import ClientOf
-from training.models import TrainingSession
+from training.models import SessionLogEntry, TrainingSession
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/training-sessions/"
@@ -176,3 +176,75 @@ def test_who_looks_recovers_a_session_whose_worker_died(owner: APIClient) -> Non
         status=Status.RUNNING, attempts=2, started_at=long_ago, heartbeat_at=long_ago
     )
     assert owner.get(url_of(session)).json()["status"] == "failed"
+
+
+# --- The log ---------------------------------------------------------------------------------------
+
+
+def logged(count: int = 1) -> TrainingSession:
+    """Two attempts; the second one's process says `count` lines."""
+    session: TrainingSession = SessionFactory.create(status=Status.FAILED, attempts=2)
+    begin = timezone.now().replace(microsecond=0) - timedelta(minutes=1)
+    story: list[tuple[int, str, str, str]] = [
+        (1, "step", "start", ""),
+        (1, "event", "", "The worker died: the session is queued again."),
+        (2, "step", "start", ""),
+        (2, "step", "backup", ""),
+        *((2, "line", "", f"message {number}") for number in range(count)),
+    ]
+    SessionLogEntry.objects.bulk_create(
+        SessionLogEntry(
+            session=session,
+            attempt=attempt,
+            kind=kind,
+            step=step,
+            text=text,
+            at=begin + timedelta(seconds=number),
+        )
+        for number, (attempt, kind, step, text) in enumerate(story)
+    )
+    return session
+
+
+def test_the_log_tells_step_time_and_attempt_of_each_line(owner: APIClient) -> None:
+    session = logged()
+    SessionLogEntry.objects.create(
+        session=SessionFactory.create(status=Status.FAILED), attempt=1, kind="event", text="-"
+    )
+    body = owner.get(url_of(session, "log")).json()
+    assert (body["count"], body["next"]) == (5, None)
+    assert [(row["attempt"], row["kind"], row["step"], row["text"]) for row in body["results"]] == [
+        (1, "step", "start", ""),
+        (1, "event", "start", "The worker died: the session is queued again."),
+        (2, "step", "start", ""),
+        (2, "step", "backup", ""),
+        (2, "line", "backup", "message 0"),
+    ]
+    first = session.log.earliest("pk")
+    assert (body["results"][0]["id"], body["results"][0]["at"]) == (
+        first.pk,
+        first.at.isoformat().replace("+00:00", "Z"),
+    )
+
+
+def test_a_line_before_the_first_step_has_none(owner: APIClient) -> None:
+    session = SessionFactory.create(status=Status.FAILED)
+    SessionLogEntry.objects.create(session=session, attempt=0, kind="event", text="Waits.")
+    (row,) = owner.get(url_of(session, "log")).json()["results"]
+    assert row["step"] == ""
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_log_takes_four_queries_whatever_its_length(count: int, owner: APIClient) -> None:
+    session = logged(count)
+    owner.get(url_of(session, "log"))
+    with CaptureQueriesContext(connection) as queries:
+        body = owner.get(url_of(session, "log"), {"page_size": 7}).json()
+    assert len(body["results"]) == 4 + count
+    assert len(queries) == 4  # sessions to recover, the session, count, entries
+
+
+def test_the_log_comes_in_pages(owner: APIClient) -> None:
+    body = owner.get(url_of(logged(3), "log"), {"page_size": 2, "page": 2}).json()
+    assert [row["step"] for row in body["results"]] == ["start", "backup"]
+    assert "page=3" in body["next"]
