@@ -44,7 +44,8 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         trainings, kept = Trainings(), kept_backups()
         figures = _figures(version, trainings, kept)
         context["figures"] = [figure for allow, figure in figures if may(allow)]
-        context["confusions"] = accuracy.confusions(version) if may("training.view_modelversion") else []
+        sees_models = may("training.view_modelversion")
+        context["confusions"] = accuracy.confusions(version, may=may) if sees_models else []
         context["charts"] = list(_charts(may, trainings, kept, drift))
         context["chart_script"] = forms.Media(js=["predictions/dashboard.js"])
     return context

@@ -1,6 +1,6 @@
 """How good the models are on held-out records: the active one's confusions, and version by version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -10,6 +10,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from predictions.dashboard.charts import TARGET_LINES, Cell, Chart, Column, decimal_cells, grouped
+from training.admin.confusions import Count, confusion_rows, held_out_url
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import decimals
 from training.ml.records import TARGETS
@@ -17,7 +18,6 @@ from training.models import ModelVersion
 
 VERSIONS = 30  # the newest that were measured
 LIST = "admin:training_modelversion_changelist"
-SHADES = 5  # of a confusion matrix, from 1; the page's style has a class for each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,28 +26,22 @@ class Confusion:
 
     name: str
     finding: str
-    rows: list[tuple[int, list[tuple[str, int]]]]  # the experts' score, and of each cell its text and shade
+    rows: list[tuple[int, list[Count]]]  # the experts' score, and how often each was suggested
 
 
-def confusions(version: ModelVersion | None) -> list[Confusion]:
-    measured = (version.metrics.get("model") or {}) if version else {}
+def confusions(version: ModelVersion | None, *, may: Callable[[str], bool]) -> list[Confusion]:
+    if version is None:
+        return []
+    url = held_out_url(version, may=may)
     return [
         Confusion(
             name=capfirst(str(TARGET_WORDS[target])),
             finding=_confused_in_words(figures),
-            rows=[
-                (score, [(grouped(count), _shade(count, sum(row))) for count in row])
-                for score, row in enumerate(figures["confusion_matrix"], start=1)
-            ],
+            rows=confusion_rows(figures["confusion_matrix"], target=target, url=url),
         )
-        for target, figures in measured.items()
+        for target, figures in (version.metrics.get("model") or {}).items()
         if target in TARGET_WORDS and figures.get("confusion_matrix") and figures.get("rows")
     ]
-
-
-def _shade(count: int, of: int) -> int:
-    """By the share of the row: 0 for none of it, SHADES for all."""
-    return 0 if not count else max(1, round(SHADES * count / of))
 
 
 def _confused_in_words(figures: Mapping[str, Any]) -> str:

@@ -16,6 +16,10 @@ pytestmark = pytest.mark.django_db
 MATRIX = [[90, 10, 0, 0, 0], [0] * 5, [1, 0, 1, 0, 0], [0] * 5, [0, 0, 0, 0, 1200]]
 
 
+def everything(_permission: str) -> bool:
+    return True
+
+
 def metrics(mae: float = 0.2, **figures: Any) -> dict[str, Any]:
     each = {
         "rows": 912,
@@ -34,23 +38,25 @@ def metrics(mae: float = 0.2, **figures: Any) -> dict[str, Any]:
 
 def test_the_active_versions_confusions() -> None:
     version = VersionFactory.create(metrics=metrics())
-    found = confusions(version)
+    found = confusions(version, may=everything)
     assert [each.name for each in found] == ["Availability", "Fiability", "Process safety"]
     assert found[0].finding == (
         "84 % exact, 96 % within one point; of the scores of 4 and 5, 67 % are found."
     )
-    assert found[0].rows[0] == (1, [("90", 4), ("10", 1), ("0", 0), ("0", 0), ("0", 0)])
-    assert found[0].rows[4][1][4] == ("1,200", 5)
+    score, cells = found[0].rows[0]
+    assert (score, [cell.text for cell in cells]) == (1, ["90", "10", "0", "0", "0"])
+    assert [cell.shade for cell in cells] == [4, 1, 0, 0, 0]
+    assert found[0].rows[4][1][4].text == "1,200"
 
 
 def test_where_nothing_serious_was_held_out_there_is_a_dash() -> None:
-    (found, *_others) = confusions(VersionFactory.create(metrics=metrics(recall_ge_4=None)))
+    (found, *_others) = confusions(VersionFactory.create(metrics=metrics(recall_ge_4=None)), may=everything)
     assert found.finding == "84 % exact, 96 % within one point; of the scores of 4 and 5, – are found."
 
 
 def test_what_was_not_measured_is_not_shown() -> None:
-    assert confusions(None) == []
-    assert confusions(VersionFactory.create()) == []
+    assert confusions(None, may=everything) == []
+    assert confusions(VersionFactory.create(), may=everything) == []
     assert measured_versions() == []
     assert by_version([]).finding == "No version was measured on held-out records yet."
 
