@@ -18,7 +18,7 @@ from predictions.dashboard.first_steps import first_steps
 from predictions.dashboard.health import cards, last_session, scores
 from predictions.dashboard.storage import Kept, backup_storage, kept_backups
 from predictions.dashboard.trainings import Trainings, frequency, records_added, time_taken
-from training.admin.sessions import newly_approved_in_words
+from training.admin.sessions import newly_approved
 from training.models import ModelVersion, QualityReport, TrainingSession
 
 
@@ -28,12 +28,12 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     version = ModelVersion.objects.active()
     drift = quality.newest_drift() if may("training.view_qualityreport") else None
     context["title"] = _("Start")
-    steps = [] if version or ModelVersion.objects.exists() else first_steps()
+    steps = [] if version or ModelVersion.objects.exists() else first_steps(may=may)
     nothing_yet = bool(steps) and last_session() is None
     context["steps"] = steps
     context["cards"] = [card for allow, card in cards(version, drift) if may(allow) and not nothing_yet]
-    context["scores"] = scores(version) if may("training.view_modelversion") else []
-    context["training"] = _training() if may("training.train_models") else None
+    context["scores"] = scores(version, may=may) if may("training.view_modelversion") else []
+    context["training"] = _training(may) if may("training.train_models") else None
     context["waiting"] = None
     if may("training.view_anomaly"):
         totals = anomalies.totals()
@@ -46,6 +46,7 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["figures"] = [figure for allow, figure in figures if may(allow)]
         sees_models = may("training.view_modelversion")
         context["confusions"] = accuracy.confusions(version, may=may) if sees_models else []
+        context["is_unmeasured"] = sees_models and version is not None and not version.metrics.get("rows")
         context["charts"] = list(_charts(may, trainings, kept, drift))
         context["chart_script"] = forms.Media(js=["predictions/dashboard.js"])
     return context
@@ -67,7 +68,7 @@ def _charts(
     if may("training.view_anomaly"):
         yield anomalies.weeks()
     if may("training.view_modelversion"):
-        yield accuracy.by_version(accuracy.measured_versions())
+        yield accuracy.by_version(accuracy.measured_versions(), may=may)
     if may("training.view_qualityreport"):
         yield quality.drift(drift)
     if may("training.view_trainingsession"):
@@ -78,10 +79,12 @@ def _charts(
         yield backup_storage(kept)
 
 
-def _training() -> dict[str, Any]:
+def _training(may: Callable[[str], bool]) -> dict[str, Any]:
+    sentence, records_url = newly_approved()
     running = TrainingSession.objects.active().first()
     return {
-        "sentence": newly_approved_in_words(),
+        "sentence": sentence,
+        "records_url": records_url if may("training.view_anomaly") else "",
         "running": running,
         "url": reverse("admin:training_trainingsession_change", args=[running.pk])
         if running

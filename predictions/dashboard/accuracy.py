@@ -73,9 +73,13 @@ def exact_in_percent(version: ModelVersion) -> str:
 class Measured:
     """One version's figures by score."""
 
-    number: int
+    version: ModelVersion
     rows: int
     model: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def number(self) -> int:
+        return self.version.pk
 
     def figure(self, name: str, target: str) -> float | None:
         return (self.model.get(target) or {}).get(name)
@@ -92,15 +96,15 @@ class Measured:
 
 def measured_versions() -> list[Measured]:
     """The newest ones, the oldest of them first."""
-    found = ModelVersion.objects.values_list("pk", "metrics")[:VERSIONS]
+    found = ModelVersion.objects.only("name", "pruned_at", "metrics")[:VERSIONS]
     return [
-        Measured(number=number, rows=metrics["rows"], model=metrics["model"])
-        for number, metrics in reversed(found)
-        if metrics.get("rows") and metrics.get("model")
+        Measured(version=version, rows=version.metrics["rows"], model=version.metrics["model"])
+        for version in reversed(found)
+        if version.metrics.get("rows") and version.metrics.get("model")
     ]
 
 
-def by_version(versions: list[Measured]) -> Chart:
+def by_version(versions: list[Measured], *, may: Callable[[str], bool]) -> Chart:
     title, url = _("Accuracy by version"), reverse(LIST)
     if not versions:
         return Chart(
@@ -123,7 +127,13 @@ def by_version(versions: list[Measured]) -> Chart:
                 label=_("recall ≥ 4, % (A · F · S)"),
                 cells=[Cell(text=each.each("recall_ge_4")) for each in versions],
             ),
-            Column(label=_("held out"), cells=[Cell(text=grouped(each.rows)) for each in versions]),
+            Column(
+                label=_("held out"),
+                cells=[
+                    Cell(text=grouped(each.rows), url=held_out_url(each.version, may=may))
+                    for each in versions
+                ],
+            ),
         ],
         url=url,
         link=_("All model versions"),
