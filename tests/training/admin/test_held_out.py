@@ -43,14 +43,14 @@ def page_of(version: ModelVersion) -> str:
     return reverse("admin:training_modelversion_held_out", args=[version.pk])
 
 
-def listed(client: Client, version: ModelVersion, **query: object) -> list[str]:
+def listed(client: Client, version: ModelVersion, **query: str | int) -> list[str]:
     rows = client.get(page_of(version), query).context["rows"]
     return [row.anomaly.anomaly_id for row in rows]
 
 
 def test_a_cell() -> None:
     version, client = measured_version(), staff(*MAY_LOOK)
-    response = client.get(page_of(version), {"score": "process_safety", "actual": 4, "suggested": 2})
+    response = client.get(page_of(version), {"score": "process_safety", "actual": "4", "suggested": "2"})
     (row,) = response.context["rows"]
     assert (row.anomaly.anomaly_id, row.pairs, row.status, row.scores) == ("A", [("4", "2")], "", "")
     assert response.context["count"] == "1 of 3 held-out records."
@@ -73,14 +73,14 @@ def test_everything_is_optional() -> None:
 
 def test_what_is_no_score_is_told() -> None:
     version, client = measured_version(), superuser()
-    response = client.get(page_of(version), {"score": "beauty", "actual": 9})
+    response = client.get(page_of(version), {"score": "beauty", "actual": "9"})
     assert list(response.context["form"].errors) == ["score", "actual"]
     assert response.context["rows"] == []
     assert "beauty is not one of the available choices" in response.content.decode()
 
 
 def test_no_record_is_like_that() -> None:
-    html = superuser().get(page_of(measured_version()), {"score": "fiability", "actual": 5}).content.decode()
+    html = superuser().get(page_of(measured_version()), {"score": "fiability", "actual": "5"}).content.decode()
     assert "0 of 3 held-out records." in html
     assert "No held-out record is like that." in html
 
@@ -95,7 +95,7 @@ def test_what_changed_since() -> None:
         "B": ("", ""),
         "C": ("rejected", ""),
     }
-    (row,) = client.get(page_of(version), {"score": "availability", "actual": 3}).context["rows"]
+    (row,) = client.get(page_of(version), {"score": "availability", "actual": "3"}).context["rows"]
     assert (row.status, row.scores) == ("", "")
 
 
