@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import BackupFactory, VersionFactory
 from training import artifacts
-from training.errors import BackupError, NotAllowedNowError, UnservableVersionError
+from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
 from training.ml.held_out import write_held_out
 from training.ml.records import TARGETS
 from training.models import Backup, ModelVersion
@@ -320,6 +320,22 @@ def test_an_older_version_has_no_held_out_records() -> None:
     assert artifacts.has_held_out(stored_version()) is False
     assert artifacts.has_held_out(VersionFactory.create(name="without_files")) is False
     assert artifacts.has_held_out(VersionFactory.create(pruned_at=timezone.now())) is False
+
+
+def test_of_object_storage_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    version, asked = measured_version(), list[str]()
+
+    def files(stored: artifacts.Stored) -> dict[str, object]:
+        asked.append(stored.name)
+        if len(asked) == 1:
+            raise StorageError("The storage does not answer.")
+        return {"held_out.csv.gz": object()}
+
+    monkeypatch.setattr(artifacts, "is_local", lambda: False)
+    monkeypatch.setattr(artifacts, "files_of", files)
+    assert [artifacts.has_held_out(version) for _ in range(3)] == [False, True, True]
+    assert asked == ["version_1", "version_1"]
+    pd.testing.assert_frame_equal(artifacts.load_held_out(version), RECORDS)
 
 
 def test_altered_held_out_records_are_not_read() -> None:

@@ -80,7 +80,9 @@ def test_what_is_no_score_is_told() -> None:
 
 
 def test_no_record_is_like_that() -> None:
-    html = superuser().get(page_of(measured_version()), {"score": "fiability", "actual": "5"}).content.decode()
+    html = (
+        superuser().get(page_of(measured_version()), {"score": "fiability", "actual": "5"}).content.decode()
+    )
     assert "0 of 3 held-out records." in html
     assert "No held-out record is like that." in html
 
