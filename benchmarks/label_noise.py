@@ -33,10 +33,9 @@ from training.ml.implausible import (
     out_of_fold,
     probability_of,
 )
-from training.ml.metrics import whole_scores
 from training.ml.ordinal import SCORES, Floats
 from training.ml.progress import Steps
-from training.ml.records import TARGETS
+from training.ml.records import TARGETS, whole_scores
 from training.ml.scorer import Suggestion
 
 SPOILED = 0.05

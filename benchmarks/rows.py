@@ -131,7 +131,11 @@ def _publish() -> ModelVersion:
     facts: dict[str, Any] = {}
     with artifacts.publish(ModelVersion, "benchmark", facts=facts) as directory:
         facts |= write_bundle(
-            directory, scorer=trained.scorer, twin=trained.twin, neighbours=trained.neighbours
+            directory,
+            scorer=trained.scorer,
+            twin=trained.twin,
+            neighbours=trained.neighbours,
+            held_out=trained.held_out,
         )
     manifest = artifacts.read_back(ModelVersion, "benchmark")
     version = ModelVersion.objects.create(

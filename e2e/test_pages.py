@@ -23,6 +23,7 @@ PAGES = {
     "session": "/admin/training/trainingsession/1/change/",
     "versions": "/admin/training/modelversion/",
     "version": "/admin/training/modelversion/1/change/",
+    "held-out": "/admin/training/modelversion/1/held-out/?score=availability",
     "backups": "/admin/training/backup/",
     "restore": "/admin/training/backup/1/restore/",
     "schedule": "/admin/django_q/schedule/1/change/",

@@ -20,7 +20,7 @@ from predictions.dashboard.storage import Kept, backup_storage, kept_backups
 from predictions.dashboard.trainings import Trainings, frequency, records_added, time_taken
 from training.admin.findings import problems
 from training.admin.quality_checks import check_links
-from training.admin.sessions import newly_approved_in_words
+from training.admin.sessions import newly_approved
 from training.models import ModelVersion, QualityReport, TrainingSession
 
 
@@ -31,12 +31,12 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     drift = quality.newest_drift() if may("training.view_qualityreport") else None
     checks = check_links(request)
     context["title"] = _("Start")
-    steps = [] if version or ModelVersion.objects.exists() else first_steps()
+    steps = [] if version or ModelVersion.objects.exists() else first_steps(may=may)
     nothing_yet = bool(steps) and last_session() is None
     context["steps"] = steps
     context["cards"] = [card for allow, card in cards(version, drift) if may(allow) and not nothing_yet]
-    context["scores"] = scores(version) if may("training.view_modelversion") else []
-    context["training"] = _training() if may("training.train_models") else None
+    context["scores"] = scores(version, may=may) if may("training.view_modelversion") else []
+    context["training"] = _training(may) if may("training.train_models") else None
     context["problems"] = problems() if may("training.view_finding") else []
     context["waiting"] = None
     if may("training.view_anomaly"):
@@ -48,7 +48,9 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         trainings, kept = Trainings(), kept_backups()
         figures = _figures(version, trainings, kept)
         context["figures"] = [figure for allow, figure in figures if may(allow)]
-        context["confusions"] = accuracy.confusions(version) if may("training.view_modelversion") else []
+        sees_models = may("training.view_modelversion")
+        context["confusions"] = accuracy.confusions(version, may=may) if sees_models else []
+        context["is_unmeasured"] = sees_models and version is not None and not version.metrics.get("rows")
         context["charts"] = list(_charts(may, trainings, kept, drift, checks))
         context["chart_script"] = forms.Media(js=["predictions/dashboard.js"])
     return context
@@ -74,7 +76,7 @@ def _charts(
     if may("training.view_anomaly"):
         yield anomalies.weeks()
     if may("training.view_modelversion"):
-        yield accuracy.by_version(accuracy.measured_versions())
+        yield accuracy.by_version(accuracy.measured_versions(), may=may)
     if may("training.view_qualityreport"):
         yield quality.drift(drift, checks)
     if may("training.view_trainingsession"):
@@ -85,10 +87,12 @@ def _charts(
         yield backup_storage(kept)
 
 
-def _training() -> dict[str, Any]:
+def _training(may: Callable[[str], bool]) -> dict[str, Any]:
+    sentence, records_url = newly_approved()
     running = TrainingSession.objects.active().first()
     return {
-        "sentence": newly_approved_in_words(),
+        "sentence": sentence,
+        "records_url": records_url if may("training.view_anomaly") else "",
         "running": running,
         "url": reverse("admin:training_trainingsession_change", args=[running.pk])
         if running

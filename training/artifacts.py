@@ -15,18 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db.models import Q, Sum
 from django.utils import timezone
 
 from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
 from training.ml.errors import MLError, TamperedArtifactError
 from training.ml.failpoints import failpoint
-from training.ml.manifest import MANIFEST, Manifest, sign_directory, signed_again
+from training.ml.held_out import HELD_OUT, read_held_out
+from training.ml.manifest import MANIFEST, Manifest, read_manifest, sign_directory, signed_again
 from training.models import Backup, ModelVersion
-from training.shelves import Shelf, StoredFile, local_shelf_of, shelf_of
+from training.shelves import Shelf, StoredFile, is_local, local_shelf_of, shelf_of
 from training.shelves.base import DAMAGED, TEMPORARY
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from training.ml.neighbours import NeighbourIndex
     from training.ml.scorer import AnomalyScorer
 
@@ -179,6 +183,50 @@ def load_neighbours(version: ModelVersion) -> "NeighbourIndex":
         return bundle.read_neighbours(manifest)
 
 
+def has_held_out(version: ModelVersion) -> bool:
+    """Whether the version's files tell which records it was measured on: those of older ones do not.
+
+    Pages ask this of many versions, so the object storage is asked once: what is there never changes.
+    """
+    if version.pruned_at is not None:
+        return False
+    if is_local():
+        return (directory_of(version) / HELD_OUT).is_file()
+    name = f"held_out.{version.pk}.{version.digest}"
+    found: bool | None = cache.get(name)
+    if found is None:
+        try:
+            found = HELD_OUT in files_of(version)
+        except StorageError:
+            return False
+        cache.set(name, found, timeout=None)
+    return found
+
+
+def load_held_out(version: ModelVersion) -> "pd.DataFrame":
+    """The records that the version was measured on, and what its twin said of each.
+
+    A page asks for this, so on local disk this one of the version's files alone is read, by the manifest
+    of the row. Raises UnservableVersionError, and the row keeps the reason unless storage is out of reach.
+    """
+    with _reasons_kept(version):
+        try:
+            manifest = _manifest_to_read(version)
+        except StorageError as error:
+            raise UnservableVersionError(str(error)) from error
+        if version.digest not in manifest.digests:
+            raise TamperedArtifactError(_another(version))
+        return read_held_out(manifest)
+
+
+def _manifest_to_read(version: ModelVersion) -> Manifest:
+    if is_local():
+        return read_manifest(
+            directory_of(version), keys=settings.ARTIFACT_SIGNING_KEYS, kind=ModelVersion.DIRECTORY
+        )
+    return _shelf(ModelVersion).verified(version.name, copy_will_do=True)
+
+
 def set_aside(stored: Stored) -> str | None:
     """Rename the row's files, whatever they are, so that its name is free; None when there are none."""
     aside = f"{DAMAGED}{stored.name}-{time.time_ns()}"
@@ -267,10 +315,12 @@ def _expected(stored: Stored, *, copy_will_do: bool) -> Manifest:
     with refusals_of(type(stored)):
         manifest = _shelf(type(stored)).verified(stored.name, copy_will_do=copy_will_do)
     if stored.digest not in manifest.digests:
-        raise error_of(type(stored))(
-            f"{stored.name} is signed, but it is not what was stored under that name."
-        )
+        raise error_of(type(stored))(_another(stored))
     return manifest
+
+
+def _another(stored: Stored) -> str:
+    return f"{stored.name} is signed, but it is not what was stored under that name."
 
 
 def _note(stored: Stored, **values: Any) -> None:

@@ -22,6 +22,20 @@ ROLES = {
 }
 
 
+# How a role is called; a group that somebody made is called as it is named.
+NAMES = {
+    "viewer": _("viewer"),
+    "reviewer": _("reviewer"),
+    "trainer": _("trainer"),
+    "administrator": _("administrator"),
+}
+
+
+def name_of(group: Group) -> str:
+    """In the reader's language; the row keeps its name, which migrations go by."""
+    return str(NAMES.get(group.name, group.name))
+
+
 # --- For migrations ----------------------------------------------------------------------------
 
 

@@ -164,7 +164,11 @@ def _write(trained: TrainedModel, name: str) -> Manifest:
     facts: dict[str, Any] = {}
     with artifacts.publish(ModelVersion, name, facts=facts) as directory:
         facts |= bundle.write_bundle(
-            directory, scorer=trained.scorer, twin=trained.twin, neighbours=trained.neighbours
+            directory,
+            scorer=trained.scorer,
+            twin=trained.twin,
+            neighbours=trained.neighbours,
+            held_out=trained.held_out,
         )
     manifest = artifacts.read_back(ModelVersion, name)
     bundle.read_scorer(manifest)

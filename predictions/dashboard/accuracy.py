@@ -1,6 +1,6 @@
 """How good the models are on held-out records: the active one's confusions, and version by version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -10,6 +10,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from predictions.dashboard.charts import TARGET_LINES, Cell, Chart, Column, decimal_cells, grouped
+from training.admin.confusions import Count, confusion_rows, held_out_url
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import decimals
 from training.ml.records import TARGETS
@@ -17,7 +18,6 @@ from training.models import ModelVersion
 
 VERSIONS = 30  # the newest that were measured
 LIST = "admin:training_modelversion_changelist"
-SHADES = 5  # of a confusion matrix, from 1; the page's style has a class for each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,28 +26,22 @@ class Confusion:
 
     name: str
     finding: str
-    rows: list[tuple[int, list[tuple[str, int]]]]  # the experts' score, and of each cell its text and shade
+    rows: list[tuple[int, list[Count]]]  # the experts' score, and how often each was suggested
 
 
-def confusions(version: ModelVersion | None) -> list[Confusion]:
-    measured = (version.metrics.get("model") or {}) if version else {}
+def confusions(version: ModelVersion | None, *, may: Callable[[str], bool]) -> list[Confusion]:
+    if version is None:
+        return []
+    url = held_out_url(version, may=may)
     return [
         Confusion(
             name=capfirst(str(TARGET_WORDS[target])),
             finding=_confused_in_words(figures),
-            rows=[
-                (score, [(grouped(count), _shade(count, sum(row))) for count in row])
-                for score, row in enumerate(figures["confusion_matrix"], start=1)
-            ],
+            rows=confusion_rows(figures["confusion_matrix"], target=target, url=url),
         )
-        for target, figures in measured.items()
+        for target, figures in (version.metrics.get("model") or {}).items()
         if target in TARGET_WORDS and figures.get("confusion_matrix") and figures.get("rows")
     ]
-
-
-def _shade(count: int, of: int) -> int:
-    """By the share of the row: 0 for none of it, SHADES for all."""
-    return 0 if not count else max(1, round(SHADES * count / of))
 
 
 def _confused_in_words(figures: Mapping[str, Any]) -> str:
@@ -79,9 +73,13 @@ def exact_in_percent(version: ModelVersion) -> str:
 class Measured:
     """One version's figures by score."""
 
-    number: int
+    version: ModelVersion
     rows: int
     model: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def number(self) -> int:
+        return self.version.pk
 
     def figure(self, name: str, target: str) -> float | None:
         return (self.model.get(target) or {}).get(name)
@@ -98,15 +96,15 @@ class Measured:
 
 def measured_versions() -> list[Measured]:
     """The newest ones, the oldest of them first."""
-    found = ModelVersion.objects.values_list("pk", "metrics")[:VERSIONS]
+    found = ModelVersion.objects.only("name", "pruned_at", "metrics")[:VERSIONS]
     return [
-        Measured(number=number, rows=metrics["rows"], model=metrics["model"])
-        for number, metrics in reversed(found)
-        if metrics.get("rows") and metrics.get("model")
+        Measured(version=version, rows=version.metrics["rows"], model=version.metrics["model"])
+        for version in reversed(found)
+        if version.metrics.get("rows") and version.metrics.get("model")
     ]
 
 
-def by_version(versions: list[Measured]) -> Chart:
+def by_version(versions: list[Measured], *, may: Callable[[str], bool]) -> Chart:
     title, url = _("Accuracy by version"), reverse(LIST)
     if not versions:
         return Chart(
@@ -129,7 +127,13 @@ def by_version(versions: list[Measured]) -> Chart:
                 label=_("recall ≥ 4, % (A · F · S)"),
                 cells=[Cell(text=each.each("recall_ge_4")) for each in versions],
             ),
-            Column(label=_("held out"), cells=[Cell(text=grouped(each.rows)) for each in versions]),
+            Column(
+                label=_("held out"),
+                cells=[
+                    Cell(text=grouped(each.rows), url=held_out_url(each.version, may=may))
+                    for each in versions
+                ],
+            ),
         ],
         url=url,
         link=_("All model versions"),

@@ -13,7 +13,7 @@ from predictions.dashboard import storage
 from predictions.dashboard.accuracy import exact_in_percent
 from predictions.dashboard.charts import address, grouped
 from predictions.dashboard.storage import Kept
-from predictions.dashboard.trainings import LIST, Trainings
+from predictions.dashboard.trainings import ENDS, LIST, Trainings
 from training.admin.labels import decimals, duration
 from training.models import ModelVersion
 
@@ -36,7 +36,10 @@ def of_trainings(trainings: Trainings) -> Iterator[Figure]:
         title=_("Training frequency"),
         value=decimals(trainings.a_month, 1),
         detail=_("trainings a month, within a year"),
-        url=reverse(LIST),
+        url=address(
+            reverse(LIST),
+            {"queued_at__gte": trainings.months[0].isoformat(), "status__in": ",".join(ENDS)},
+        ),
     )
     yield Figure(
         title=_("Records per training"),
@@ -74,5 +77,5 @@ def of_storage(kept: Kept) -> Iterator[Figure]:
         title=_("Backup storage"),
         value=filesizeformat(kept.sizes[-1]),
         detail=ngettext("in %(count)s backup", "in %(count)s backups", count) % {"count": grouped(count)},
-        url=reverse(storage.LIST),
+        url=address(reverse(storage.LIST), storage.KEPT),
     )

@@ -1,6 +1,6 @@
 """The health of the loop in a row: what serves, and how well, what was trained, backed up, and drifts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from django.template.defaultfilters import filesizeformat
@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from predictions.dashboard.quality import TONES, VERDICTS, drift_in_words, judged_period
 from training import artifacts
+from training.admin.confusions import cell_url, held_out_url
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import age, decimals, duration
 from training.admin.session_words import told
@@ -138,14 +139,21 @@ def _drift_card(report: QualityReport | None) -> Card:
     )
 
 
-def scores(version: ModelVersion | None) -> list[dict[str, str | Promise]]:
-    """Per score the held-out MAE, the dummy's beside it, and its trend: against the champion of its day."""
-    metrics = version.metrics if version else {}
+def scores(version: ModelVersion | None, *, may: Callable[[str], bool]) -> list[dict[str, str | Promise]]:
+    """Per score the held-out MAE, the dummy's beside it, and its trend: against the champion of its day.
+
+    Each leads to the records that it was measured on, or to the version where those are not known.
+    """
+    if version is None:
+        return []
+    metrics, records = version.metrics, held_out_url(version, may=may)
+    page = reverse("admin:training_modelversion_change", args=[version.pk])
     model, dummy = metrics.get("model") or {}, metrics.get("dummy") or {}
-    champion = ((version.comparison if version else {}) or {}).get("champion") or {}
+    champion = (version.comparison or {}).get("champion") or {}
     return [
         {
             "name": word,
+            "url": cell_url(records, score=target) or page,
             "mae": decimals(model[target]["mae"], 2),
             "dummy": decimals(dummy[target]["mae"], 2),
             "trend": _trend(model[target]["mae"], champion.get(target)),

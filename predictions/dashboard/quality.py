@@ -31,6 +31,7 @@ from training.models import LabelFinding, QualityReport
 MOVED = 0.5  # points: training.ml.shift.MIN_DISTANCE, which would bring SciPy with it
 PERIODS = 24  # the newest of the drift report
 REPORTS = "admin:training_anomaly_changelist"
+LOOKED_AT = {"status__in": "pending,approved"}  # what the report reads
 FINDINGS = "admin:training_labelfinding_changelist"
 VERDICTS: dict[str, Promise] = {
     "ok": gettext_lazy("ok"),
@@ -141,7 +142,8 @@ def _verdict(period: Period) -> Cell:
 
 def _period(period: Period) -> Cell:
     start, stop = _bounds(period["label"])
-    return Cell(text=_label(period), url=address(reverse(REPORTS), between("detected_at", start, stop)))
+    filters = LOOKED_AT | between("detected_at", start, stop)
+    return Cell(text=_label(period), url=address(reverse(REPORTS), filters))
 
 
 def _label(period: Period) -> str:
@@ -170,6 +172,7 @@ class LabelAlerts:
     finding: str
     rows: list[Cell]
     check: tuple[str, str] | None = None  # words and address
+    url: str = ""
 
 
 def label_alerts(checks: Checks) -> LabelAlerts:
@@ -181,6 +184,7 @@ def label_alerts(checks: Checks) -> LabelAlerts:
     found = dict(LabelFinding.objects.current().order_by().values_list("kind").annotate(Count("pk")))
     return LabelAlerts(
         finding=_alerts_in_words(report, sum(found.values())),
+        url=reverse(FINDINGS) if found else "",
         rows=[
             Cell(
                 text=f"{grouped(found[kind])} × {kind.label}",

@@ -9,12 +9,13 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from predictions.dashboard.charts import PRIMARY, Cell, Chart, Column, count_cells, grouped
+from predictions.dashboard.charts import PRIMARY, Cell, Chart, Column, address, count_cells, grouped
 from predictions.dashboard.counting import MONTHS, month_starts, stretch_of
 from predictions.dashboard.trainings import list_of_month
 from training.models import Backup
 
 LIST = "admin:training_backup_changelist"
+KEPT = {"pruned_at__isnull": "True"}
 UNITS = (1024, 1024**2, 1024**3)  # bytes
 
 
@@ -75,7 +76,7 @@ def backup_storage(kept: Kept) -> Chart:
                 cells=[Cell(text=filesizeformat(size)) for size in kept.sizes],
                 colour=PRIMARY,
             ),
-            Column(label=_("backups"), cells=count_cells(kept.counts)),
+            Column(label=_("backups"), cells=_kept_cells(kept.counts)),
             Column(
                 label=_("newly made"),
                 cells=count_cells(kept.made, list_of_month(LIST, "created_at", months)),
@@ -84,3 +85,9 @@ def backup_storage(kept: Kept) -> Chart:
         url=reverse(LIST),
         link=_("All backups"),
     )
+
+
+def _kept_cells(counts: list[int]) -> list[Cell]:
+    """The last one counts what is kept now: only that is a list."""
+    *earlier, now = counts
+    return [*count_cells(earlier), *count_cells([now], lambda _n: address(reverse(LIST), KEPT))]

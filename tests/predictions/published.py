@@ -54,7 +54,11 @@ def publish_version(*, reports: Mapping[str, Scores] = REPORTS, is_active: bool 
     name, facts = f"published_{ModelVersion.objects.count() + 1}", dict[str, Any]()
     with artifacts.publish(ModelVersion, name, facts=facts) as directory:
         facts |= bundle.write_bundle(
-            directory, scorer=trained.scorer, twin=trained.twin, neighbours=trained.neighbours
+            directory,
+            scorer=trained.scorer,
+            twin=trained.twin,
+            neighbours=trained.neighbours,
+            held_out=trained.held_out,
         )
     manifest = artifacts.read_back(ModelVersion, name)
     version: ModelVersion = VersionFactory.create(

@@ -7,18 +7,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import BackupFactory, VersionFactory
 from training import artifacts
-from training.errors import BackupError, NotAllowedNowError, UnservableVersionError
+from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
+from training.ml.held_out import write_held_out
+from training.ml.records import TARGETS
 from training.models import Backup, ModelVersion
 
 pytestmark = pytest.mark.django_db
 
 FILES = {"features.pkl": b"features" * 50, "twin.pkl": b"twin"}
+RECORDS = pd.DataFrame(
+    {"anomaly_id": ["A"]}
+    | {f"{target}_score": [1.5] for target in TARGETS}
+    | {f"{target}_suggested": [2] for target in TARGETS}
+)
 
 
 def publish(name: str = "version_1", model_class: type[artifacts.Stored] = ModelVersion) -> Path:
@@ -283,6 +291,69 @@ def test_verifying_costs_one_query(django_assert_num_queries: DjangoAssertNumQue
 
     with django_assert_num_queries(1):
         artifacts.verify(version)
+
+
+# --- Held-out records --------------------------------------------------------------------------
+
+
+def measured_version() -> ModelVersion:
+    with artifacts.publish(ModelVersion, "version_1", facts={}) as directory:
+        (directory / "features.pkl").write_bytes(b"features")
+        write_held_out(directory, RECORDS)
+    manifest = artifacts.read_back(ModelVersion, "version_1")
+    version: ModelVersion = VersionFactory.create(name="version_1", digest=manifest.digest)
+    return version
+
+
+def test_the_held_out_records_are_read_without_the_other_files(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    version = measured_version()
+    (artifacts.directory_of(version) / "features.pkl").unlink()
+
+    with django_assert_num_queries(0):
+        assert artifacts.has_held_out(version) is True
+        pd.testing.assert_frame_equal(artifacts.load_held_out(version), RECORDS)
+
+
+def test_an_older_version_has_no_held_out_records() -> None:
+    assert artifacts.has_held_out(stored_version()) is False
+    assert artifacts.has_held_out(VersionFactory.create(name="without_files")) is False
+    assert artifacts.has_held_out(VersionFactory.create(pruned_at=timezone.now())) is False
+
+
+def test_of_object_storage_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    version, asked = measured_version(), list[str]()
+
+    def files(stored: artifacts.Stored) -> dict[str, object]:
+        asked.append(stored.name)
+        if len(asked) == 1:
+            raise StorageError("The storage does not answer.")
+        return {"held_out.csv.gz": object()}
+
+    monkeypatch.setattr(artifacts, "is_local", lambda: False)
+    monkeypatch.setattr(artifacts, "files_of", files)
+    assert [artifacts.has_held_out(version) for _ in range(3)] == [False, True, True]
+    assert asked == ["version_1", "version_1"]
+    pd.testing.assert_frame_equal(artifacts.load_held_out(version), RECORDS)
+
+
+def test_altered_held_out_records_are_not_read() -> None:
+    version = measured_version()
+    write_held_out(artifacts.directory_of(version), RECORDS.assign(anomaly_id="B"))
+
+    with pytest.raises(UnservableVersionError, match="was altered"):
+        artifacts.load_held_out(version)
+
+    assert "was altered" in ModelVersion.objects.get(pk=version.pk).verification_error
+
+
+def test_held_out_records_of_another_version_are_not_read() -> None:
+    version = measured_version()
+    version.digest = "1" * 64
+
+    with pytest.raises(UnservableVersionError, match="not what was stored under that name"):
+        artifacts.load_held_out(version)
 
 
 # --- Removing and sweeping ---------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tests.factories import ApprovedFactory, SessionFactory
 from training import artifacts, backups, frames, runner, sessions, supervisor, versions
 from training.errors import LeaseLostError
 from training.ml import bundle
-from training.ml.records import TARGETS
+from training.ml.records import SCORE_COLUMNS, TARGETS
 from training.models import Activation, Anomaly, Backup, ModelVersion, SessionLogEntry, TrainingSession
 from training.policy import change_policy, freeze
 from training.runner import run_attempt
@@ -88,6 +88,13 @@ class TestSuccess:
             "process_safety": [3] * 12,
         }
 
+    def test_what_it_was_measured_on(self) -> None:
+        records = artifacts.load_held_out(trained())
+        known = {name: scores for name, *scores in Anomaly.objects.values_list("anomaly_id", *SCORE_COLUMNS)}
+        assert len(records) == HELD_OUT
+        assert [known[row.anomaly_id] for row in records.itertuples()] == [[2, 1, 3]] * HELD_OUT
+        assert {tuple(row) for row in records[[f"{t}_suggested" for t in TARGETS]].to_numpy()} == {(2, 1, 3)}
+
     def test_the_session(self) -> None:
         session = run(claimed())
         assert (session.status, session.progress, session.reason) == (Status.SUCCEEDED, 100, "")
@@ -125,6 +132,7 @@ class TestSuccess:
         Anomaly.objects.exclude(pk=Anomaly.objects.latest("pk").pk).delete()
         version = trained()
         assert (version.dataset_rows, version.metrics["rows"]) == (1, 0)
+        assert artifacts.has_held_out(version) is False
         assert version.comparison["passed"] is False
 
 

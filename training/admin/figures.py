@@ -1,11 +1,12 @@
 """A version's held-out figures, laid out for reading: per score, the model beside champion and dummy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from training.admin.confusions import confusion_rows, given, held_out_url
 from training.admin.labels import TARGET_WORDS, decimals, gate, verdict
 from training.ml.records import TARGETS
 from training.models import ModelVersion
@@ -32,22 +33,24 @@ FOLDED: dict[str, Promise] = {
 }
 
 
-def figures_of(version: ModelVersion) -> dict[str, Any]:
-    """What version_figures.html shows; empty when nothing was held out."""
+def figures_of(version: ModelVersion, *, may: Callable[[str], bool]) -> dict[str, Any]:
+    """What version_figures.html shows; empty when nothing was held out. `may`: has_perm of who looks."""
     if not version.metrics.get("rows"):
         return {}
     measured = version.metrics["model"]
     champions = version.comparison.get("champion_metrics") or {}
     dummies = version.metrics["dummy"]
+    url = held_out_url(version, may=may)
     return {
         "rows": version.metrics["rows"],
+        "held_out_url": url,
         "verdict": verdict(version),
         "gate": gate(version),
         "version": version,
         "champion": _champion_of(version),
         "short": [f"v{version.pk}", f"v{version.comparison.get('champion_version') or '–'}"],
         "targets": [
-            _target(target, measured[target], champions.get(target) or {}, dummies[target])
+            _target(target, measured[target], champions.get(target) or {}, dummies[target], url)
             for target in TARGETS
         ],
     }
@@ -60,24 +63,26 @@ def _champion_of(version: ModelVersion) -> str:
 
 
 def _target(
-    target: str, model: Mapping[str, Any], champion: Mapping[str, Any], dummy: Mapping[str, Any]
+    target: str, model: Mapping[str, Any], champion: Mapping[str, Any], dummy: Mapping[str, Any], url: str
 ) -> dict[str, Any]:
     columns = (model, champion, dummy)
     return {
         "name": TARGET_WORDS[target],
         "deciding": [_row(name, word, *columns) for name, word in DECIDING.items()],
         "folded": [_row(name, word, *columns) for name, word in FOLDED.items()],
-        "classes": _classes(model["confusion_matrix"], champion.get("confusion_matrix") or []),
-        "confusion": model["confusion_matrix"],
+        "classes": _classes(model["confusion_matrix"], champion.get("confusion_matrix") or [], target, url),
+        "confusion": confusion_rows(model["confusion_matrix"], target=target, url=url),
     }
 
 
-def _classes(model: Sequence[Sequence[int]], champion: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+def _classes(
+    model: Sequence[Sequence[int]], champion: Sequence[Sequence[int]], target: str, url: str
+) -> list[dict[str, Any]]:
     """Per score: the held-out rows that have it, and of model and champion recall and precision."""
     return [
         {
             "score": at + 1,
-            "rows": sum(counts),
+            "rows": given(sum(counts), actual=at + 1, target=target, url=url),
             "values": [
                 decimals(figure, 2)
                 for found in (_recall, _precision)

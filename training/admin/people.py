@@ -30,6 +30,8 @@ from training.admin.base import ReadOnlyAdmin, person
 admin.site.unregister([User, Group, TokenProxy])
 # Django's pages, messages and log name a row by this, and a key is shown once.
 TokenProxy.__str__ = lambda token: f"{token.key[:6]}…"  # type: ignore[method-assign, attr-defined]
+# Wherever a group is shown or chosen: lists, filters, forms, titles, messages.
+Group.__str__ = roles.name_of  # type: ignore[method-assign, assignment]
 
 FOR_SUPERUSERS = ("is_superuser", "user_permissions")
 
@@ -65,7 +67,7 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic i
     @display(description=gettext_lazy("roles"))
     def role_names(self, user: User) -> str:
         names = [_("everything (superuser)")] if user.is_superuser else []
-        return ", ".join([*names, *(group.name for group in user.groups.all())]) or "–"
+        return ", ".join([*names, *(str(group) for group in user.groups.all())]) or "–"
 
     @display(description=gettext_lazy("state"), ordering="is_active")
     def state(self, user: User) -> SafeString:
@@ -100,10 +102,23 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic i
 @admin.register(Group)
 class TeamAdmin(GroupAdmin, ModelAdmin):
     compressed_fields = False
-    list_display = ("name", "purpose", "members")
+    list_display = ("role_name", "purpose", "members")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("user_set")
+
+    def get_form(
+        self, request: HttpRequest, obj: Group | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """What is edited is the row's name; a role says how it is shown."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if obj is not None and str(obj) != obj.name and "name" in form.base_fields:
+            form.base_fields["name"].help_text = _("Shown as: %(name)s") % {"name": obj}
+        return form
+
+    @display(description=gettext_lazy("name"), ordering="name")
+    def role_name(self, group: Group) -> str:
+        return str(group)
 
     @display(description=gettext_lazy("what it is for"))
     def purpose(self, group: Group) -> str:

@@ -147,7 +147,7 @@ def _result_of(session: TrainingSession, request: HttpRequest) -> dict[str, Any]
         return None
     return {
         "version": version,
-        "figures": figures_of(version),
+        "figures": figures_of(version, may=request.user.has_perm),
         "champion": ModelVersion.objects.active(),
         "url": reverse("admin:training_modelversion_change", args=[version.pk]),
         **decisions_about(version, request),

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -20,7 +21,7 @@ from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing
 from training.admin.freeze import freeze_context, frozen_in_words
 from training.admin.session_pages import attempts_of, progress_of, session_context
 from training.admin.session_words import told
-from training.models import TrainingSession
+from training.models import Anomaly, TrainingSession
 
 STATUS_COLOURS = {
     "queued": "info",
@@ -220,9 +221,11 @@ def _page_of(session: TrainingSession) -> str:
     return reverse("admin:training_trainingsession_change", args=[session.pk])
 
 
-def newly_approved_in_words() -> str:
+def newly_approved() -> tuple[str, str]:
+    """What a training now would learn that the newest version has not seen: in words, and its list."""
     version = schedules.newest_trained()
     count = schedules.newly_approved(version)
+    filters = {"status__exact": Anomaly.Status.APPROVED.value}
     if version is None:
         words = ngettext(
             "%(count)d approved record, and no model yet.",
@@ -235,14 +238,16 @@ def newly_approved_in_words() -> str:
             "%(count)d newly approved records since %(version)s.",
             count,
         )
-    return words % {"count": count, "version": version}
+        filters["reviewed_at__gt"] = version.dataset_read_at.isoformat()
+    address = f"{reverse('admin:training_anomaly_changelist')}?{urlencode(filters)}"
+    return words % {"count": count, "version": version}, address
 
 
 def _before_training() -> Confirmation:
     return Confirmation(
         title=_("Train now?"),
         changes=[
-            newly_approved_in_words(),
+            newly_approved()[0],
             *frozen_in_words(),
             _("The active model and the records are backed up first."),
             _("The new version is measured on held-out records; it serves once it is activated."),

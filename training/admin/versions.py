@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -23,6 +23,7 @@ from training.admin import labels
 from training.admin.base import Confirmation, ReadOnlyAdmin, confirmed, existing, person
 from training.admin.figures import figures_of
 from training.admin.freeze import freeze_context, freeze_in_words
+from training.admin.held_out import held_out_view
 from training.admin.session_pages import can_be_declined
 from training.admin.state_filters import VersionStateFilter
 from training.models import ModelVersion, TrainingPolicy
@@ -112,10 +113,18 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         version = self.get_object(request, object_id)
-        figures = {} if version is None else figures_of(version)
+        figures = {} if version is None else figures_of(version, may=request.user.has_perm)
         context = {"figures": figures, **(extra_context or {})}
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
+
+    def get_urls(self) -> list[URLPattern]:
+        held_out = self.admin_site.admin_view(self.held_out)
+        page = path("<path:object_id>/held-out/", held_out, name="training_modelversion_held_out")
+        return [page, *super().get_urls()]
+
+    def held_out(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return held_out_view(request, self, object_id)
 
     # --- Activate ------------------------------------------------------------------------------
 

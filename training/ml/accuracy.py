@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, hypergeom, norm, ttest_ind_from_stats
 
-from training.ml.metrics import target_metrics, whole_scores
+from training.ml.metrics import target_metrics
 from training.ml.ordinal import SCORES, Floats
+from training.ml.records import whole_scores
 from training.ml.scorer import SERIOUS, Suggestion
 
 MIN_REVIEWED = 30  # fewer give figures without a verdict

@@ -2,6 +2,7 @@
 
 features.pkl  availability_model.pkl  fiability_model.pkl  process_safety_model.pkl   the model
 twin.pkl                                                                              its twin, if any
+held_out.csv.gz                                 the records that the twin was measured on, as it saw them
 neighbours.pkl                                      the records that it learned from, to be found again
 """
 
@@ -22,6 +23,7 @@ import sklearn
 from training.ml.errors import IncompatibleArtifactError
 from training.ml.failpoints import failpoint
 from training.ml.features import ReportFeatures
+from training.ml.held_out import write_held_out
 from training.ml.manifest import Manifest
 from training.ml.neighbours import NeighbourIndex
 from training.ml.ordinal import OrdinalClassifier
@@ -42,7 +44,12 @@ _REQUIRED_FACTS = {"format": FORMAT, "scikit-learn": sklearn.__version__, "targe
 
 
 def write_bundle(
-    path: Path, *, scorer: AnomalyScorer, twin: AnomalyScorer | None, neighbours: NeighbourIndex
+    path: Path,
+    *,
+    scorer: AnomalyScorer,
+    twin: AnomalyScorer | None,
+    neighbours: NeighbourIndex,
+    held_out: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Write the files into the directory; the facts to be signed with them."""
     files: dict[str, object] = {FEATURES: scorer.features_, NEIGHBOURS: neighbours}
@@ -52,6 +59,8 @@ def write_bundle(
     with ThreadPoolExecutor() as pool:  # zlib lets go of the interpreter lock
         for _ in pool.map(lambda name: _dump(files[name], path / name), files):
             pass
+    if held_out is not None:
+        write_held_out(path, held_out)
     return _REQUIRED_FACTS | {
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -1,5 +1,6 @@
 """What one training session learns: the model, and its twin that was measured on held-out rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,11 @@ from training.ml.evaluate import (
     suggest,
 )
 from training.ml.features import Counts, ReportFeatures, count_reports, take_rows
+from training.ml.held_out import held_out_records
 from training.ml.neighbours import NeighbourIndex, index_records
 from training.ml.progress import OnProgress, Steps
 from training.ml.records import TARGETS
-from training.ml.scorer import AnomalyScorer
+from training.ml.scorer import AnomalyScorer, Suggestion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +30,8 @@ class TrainedModel:
 
     `metrics`: {"protocol", "records", "duplicates_dropped", "train_rows", "rows", "model": {target: metrics},
     "dummy": {target: metrics}}, the figures of the twin; `rows` are the held-out ones. `champion_metrics`:
-    {target: metrics} of the champion's twin on the same rows.
-    When nothing can be held out, `twin` and `champion_metrics` are None and every figure is None.
+    {target: metrics} of the champion's twin on the same rows. `held_out`: those rows as the twin saw them.
+    When nothing can be held out, `twin`, `champion_metrics` and `held_out` are None and every figure is None.
     """
 
     scorer: AnomalyScorer
@@ -37,6 +39,7 @@ class TrainedModel:
     neighbours: NeighbourIndex
     metrics: dict[str, Any]
     champion_metrics: Metrics | None
+    held_out: pd.DataFrame | None
 
 
 def fit_and_measure(
@@ -56,7 +59,8 @@ def fit_and_measure(
     counts = count_reports(frame)
     steps.step("reports counted")
     twin = _fit_twin(frame, counts, split, steps) if len(split.test) else None
-    metrics = _held_out_metrics(frame, counts, split, twin)
+    suggestions = twin.predict_counts(take_rows(counts, split.test)) if twin else None
+    metrics = _held_out_metrics(frame, split, suggestions)
     champion_metrics = _champion_metrics(frame, counts, split, champion_twin)
     features = ReportFeatures()
     matrix = features.fit_transform(counts)
@@ -71,6 +75,7 @@ def fit_and_measure(
         neighbours=neighbours,
         metrics=metrics,
         champion_metrics=champion_metrics,
+        held_out=_held_out(frame, split, suggestions) if suggestions else None,
     )
 
 
@@ -93,13 +98,16 @@ def _champion_metrics(
     return measure_suggestions(suggestions, frame.iloc[split.test])
 
 
+def _held_out(frame: pd.DataFrame, split: Split, suggestions: Mapping[str, Suggestion]) -> pd.DataFrame:
+    scores = {target: suggestion.score for target, suggestion in suggestions.items()}
+    return held_out_records(frame.iloc[split.test], scores)
+
+
 def _held_out_metrics(
-    frame: pd.DataFrame, counts: Counts, split: Split, twin: AnomalyScorer | None
+    frame: pd.DataFrame, split: Split, suggestions: Mapping[str, Suggestion] | None
 ) -> dict[str, Any]:
     train, held_out = frame.iloc[split.train], frame.iloc[split.test]
-    if twin is not None:
-        suggestions = twin.predict_counts(take_rows(counts, split.test))
-    else:
+    if suggestions is None:
         suggestions = suggest(dummy_distributions(train, rows=0))
     return {
         "protocol": split.label,

@@ -22,6 +22,7 @@ from sklearn.metrics import (
 )
 
 from training.ml.ordinal import SCORES, Floats
+from training.ml.records import whole_scores
 from training.ml.scorer import SERIOUS, Suggestion
 
 CALIBRATION_BINS = 10
@@ -69,11 +70,6 @@ def target_metrics(suggestion: Suggestion, actual: Floats) -> dict[str, Any]:
         },
         "prediction": _summary(suggestion.score),
     }
-
-
-def whole_scores(scores: Floats) -> NDArray[np.int64]:
-    """The classes of reviewed scores: rounded half up, so 2.5 is a 3."""
-    return np.floor(scores + 0.5).astype(np.int64)
 
 
 def score_counts(classes: NDArray[np.int64]) -> dict[str, int]:

@@ -8,7 +8,9 @@ and one float column a target, `<target>_score`, 1 to 5, fractions allowed.
 import re
 import unicodedata
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 TARGETS = ("availability", "fiability", "process_safety")
 SCORE_COLUMNS = tuple(f"{target}_score" for target in TARGETS)
@@ -28,6 +30,11 @@ def normalise_text(text: str) -> str:
 def text_groups(frame: pd.DataFrame) -> "pd.Series[str]":
     """The group of each row: reports with the same normalised text never stand on both sides of a split."""
     return frame["description"].map(normalise_text)
+
+
+def whole_scores(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The classes of reviewed scores: rounded half up, so 2.5 is a 3."""
+    return np.floor(scores + 0.5).astype(np.int64)
 
 
 def drop_exact_duplicates(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,9 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import hypergeom, mannwhitneyu
 
-from training.ml.metrics import whole_scores
 from training.ml.ordinal import SCORES, Floats
-from training.ml.records import SCORE_COLUMNS, TARGETS
+from training.ml.records import SCORE_COLUMNS, TARGETS, whole_scores
 
 ALPHA = 0.01  # the chance of each kind of question to alarm anywhere while the world stands still
 SEED = 0

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training.ml.metrics import score_counts, whole_scores
+from training.ml.metrics import score_counts
 from training.ml.ordinal import Floats
-from training.ml.records import IDENTITY, TARGETS
+from training.ml.records import IDENTITY, TARGETS, whole_scores
 
 
 def training_statistics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,10 @@ pytestmark = pytest.mark.django_db
 MATRIX = [[90, 10, 0, 0, 0], [0] * 5, [1, 0, 1, 0, 0], [0] * 5, [0, 0, 0, 0, 1200]]
 
 
+def everything(_permission: str) -> bool:
+    return True
+
+
 def metrics(mae: float = 0.2, **figures: Any) -> dict[str, Any]:
     each = {
         "rows": 912,
@@ -34,25 +38,27 @@ def metrics(mae: float = 0.2, **figures: Any) -> dict[str, Any]:
 
 def test_the_active_versions_confusions() -> None:
     version = VersionFactory.create(metrics=metrics())
-    found = confusions(version)
+    found = confusions(version, may=everything)
     assert [each.name for each in found] == ["Availability", "Fiability", "Process safety"]
     assert found[0].finding == (
         "84 % exact, 96 % within one point; of the scores of 4 and 5, 67 % are found."
     )
-    assert found[0].rows[0] == (1, [("90", 4), ("10", 1), ("0", 0), ("0", 0), ("0", 0)])
-    assert found[0].rows[4][1][4] == ("1,200", 5)
+    score, cells = found[0].rows[0]
+    assert (score, [cell.text for cell in cells]) == (1, ["90", "10", "0", "0", "0"])
+    assert [cell.shade for cell in cells] == [4, 1, 0, 0, 0]
+    assert found[0].rows[4][1][4].text == "1,200"
 
 
 def test_where_nothing_serious_was_held_out_there_is_a_dash() -> None:
-    (found, *_others) = confusions(VersionFactory.create(metrics=metrics(recall_ge_4=None)))
+    (found, *_others) = confusions(VersionFactory.create(metrics=metrics(recall_ge_4=None)), may=everything)
     assert found.finding == "84 % exact, 96 % within one point; of the scores of 4 and 5, – are found."
 
 
 def test_what_was_not_measured_is_not_shown() -> None:
-    assert confusions(None) == []
-    assert confusions(VersionFactory.create()) == []
+    assert confusions(None, may=everything) == []
+    assert confusions(VersionFactory.create(), may=everything) == []
     assert measured_versions() == []
-    assert by_version([]).finding == "No version was measured on held-out records yet."
+    assert by_version([], may=everything).finding == "No version was measured on held-out records yet."
 
 
 def test_the_error_version_by_version(django_assert_num_queries: DjangoAssertNumQueries) -> None:
@@ -61,7 +67,7 @@ def test_the_error_version_by_version(django_assert_num_queries: DjangoAssertNum
     VersionFactory.create()
     first, second, _unmeasured = ModelVersion.objects.order_by("pk")
     with django_assert_num_queries(1):
-        chart = by_version(measured_versions())
+        chart = by_version(measured_versions(), may=everything)
     assert [row.text for row in chart.rows] == [str(first.pk), str(second.pk)]
     assert [list(column.values) for column in chart.columns[:3]] == [[0.3, 0.25]] * 3
     assert [column.cells[1].text for column in chart.columns[2:]] == [
@@ -79,11 +85,11 @@ def test_the_error_version_by_version(django_assert_num_queries: DjangoAssertNum
 
 def test_a_worse_version_says_so() -> None:
     first = VersionFactory.create(metrics=metrics(0.25))
-    assert by_version(measured_versions()).finding == (
+    assert by_version(measured_versions(), may=everything).finding == (
         f"Version {first.pk} errs by 0.250 points on average; it is the first."
     )
     second = VersionFactory.create(metrics=metrics(0.3))
-    assert by_version(measured_versions()).finding == (
+    assert by_version(measured_versions(), may=everything).finding == (
         f"Version {second.pk} errs by 0.300 points on average, 0.050 more than {first.pk}."
     )
 
@@ -98,13 +104,13 @@ def test_the_newest_versions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_error_beside_the_champions_of_its_day() -> None:
     champion = dict(zip(TARGETS, (0.25, 0.2, 0.15), strict=True))
     version = VersionFactory.create(metrics=metrics(0.2), comparison={"champion": champion})
-    assert [score["trend"] for score in scores(version)] == [
+    assert [score["trend"] for score in scores(version, may=everything)] == [
         "▼ 0.050 better than the champion before",
         "= as the champion before",
         "▲ 0.050 worse than the champion before",
     ]
     first = VersionFactory.create(metrics=metrics(0.2), comparison={"champion": None})
-    assert [score["trend"] for score in scores(first)] == ["", "", ""]
+    assert [score["trend"] for score in scores(first, may=everything)] == ["", "", ""]
 
 
 def test_the_guides_figure_of_accuracy() -> None:

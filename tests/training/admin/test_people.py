@@ -232,3 +232,42 @@ def test_a_failed_login_can_be_forgiven_by_who_may() -> None:
     client = staff("axes.view_accessattempt", "axes.delete_accessattempt")
     assert client.post(delete, {"post": "yes"}).status_code == 302
     assert not AccessAttempt.objects.exists()
+
+
+def test_a_role_is_called_in_the_reader_s_language_and_keeps_its_name() -> None:
+    user = user_as("reviewer", username="ines")
+    own = Group.objects.create(name="Équipe de nuit")
+    user.groups.add(own)
+    client, french = superuser(), {"accept-language": "fr"}
+    role = Group.objects.get(name="reviewer")
+    pages = {
+        "users": reverse("admin:auth_user_changelist"),
+        "user": reverse("admin:auth_user_change", args=[user.pk]),
+        "add": reverse("admin:auth_user_add"),
+        "groups": reverse("admin:auth_group_changelist"),
+        "group": reverse("admin:auth_group_change", args=[role.pk]),
+    }
+    found = {name: client.get(url, headers=french).content.decode() for name, url in pages.items()}
+    assert "réviseur, Équipe de nuit" in found["users"]
+    for name in ("user", "add"):
+        assert f'<option value="{own.pk}"' in found[name]
+        assert ">réviseur</option>" in found[name]
+        assert ">reviewer</option>" not in found[name]
+    assert ">réviseur</a>" in " ".join(found["groups"].split()).replace("> ", ">").replace(" <", "<")
+    assert 'value="reviewer"' in found["group"]
+    assert "réviseur" in found["group"]
+    assert "réviseur" not in client.get(pages["users"], headers={"accept-language": "en"}).content.decode()
+    assert client.post(pages["group"], {"name": "reviewer"}, headers=french).status_code == 302
+    assert Group.objects.get(pk=role.pk).name == "reviewer"
+
+
+def test_the_filter_by_role_speaks_french_too() -> None:
+    user_as("reviewer")
+    role = Group.objects.get(name="reviewer")
+    html = superuser().get(
+        reverse("admin:auth_user_changelist"),
+        {"groups__id__exact": role.pk},
+        headers={"accept-language": "fr"},
+    )
+    assert "réviseur" in html.content.decode()
+    assert html.context["cl"].result_count == 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 
@@ -14,6 +15,7 @@ from training.ml import bundle
 from training.ml.bundle import read_neighbours, read_scorer, read_twin, write_bundle
 from training.ml.errors import IncompatibleArtifactError, TamperedArtifactError
 from training.ml.features import count_reports
+from training.ml.held_out import held_out_records, read_held_out
 from training.ml.manifest import Manifest, sign_directory
 from training.ml.neighbours import NeighbourIndex, index_records
 from training.ml.records import TARGETS
@@ -100,6 +102,17 @@ def test_writes_the_files_of_the_guide(directory: Path, facts: dict[str, Any]) -
         "process_safety_model.pkl",
         "twin.pkl",
     ]
+
+
+def test_the_held_out_records_are_one_more_file(
+    directory: Path, scorer: AnomalyScorer, twin: AnomalyScorer, neighbours: NeighbourIndex
+) -> None:
+    suggested = {target: twin.predict(reports())[target].score for target in TARGETS}
+    held_out = held_out_records(reports(), suggested)
+    facts = write_bundle(directory, scorer=scorer, twin=twin, neighbours=neighbours, held_out=held_out)
+    manifest = signed(directory, facts)
+    pd.testing.assert_frame_equal(read_held_out(manifest), held_out)
+    assert bits(read_scorer(manifest)) == bits(scorer)
 
 
 def test_facts_name_format_libraries_and_targets(facts: dict[str, Any]) -> None:

@@ -9,8 +9,10 @@ from training.ml.errors import NothingToLearnError
 from training.ml.evaluate import hold_out, measure
 from training.ml.features import count_reports
 from training.ml.fitting import fit_and_measure
+from training.ml.held_out import select
 from training.ml.metrics import FIGURES
 from training.ml.neighbours import vectors_of
+from training.ml.ordinal import SCORES
 from training.ml.records import TARGETS
 from training.ml.scorer import AnomalyScorer, Suggestion
 
@@ -53,6 +55,19 @@ def test_metrics_are_those_of_the_twin_on_the_held_out_rows() -> None:
     assert trained.champion_metrics is None
 
 
+def test_the_held_out_rows_are_kept_as_they_were_measured() -> None:
+    frame = reports()
+    trained = fit_and_measure(frame)
+    kept = trained.held_out
+    assert kept is not None
+    assert kept["anomaly_id"].tolist() == frame["anomaly_id"].iloc[hold_out(frame).test].tolist()
+    for target in TARGETS:
+        confusion = trained.metrics["model"][target]["confusion_matrix"]
+        assert confusion == [
+            [len(select(kept, target=target, actual=a, suggested=s)) for s in SCORES] for a in SCORES
+        ]
+
+
 def test_champion_is_measured_on_the_same_rows() -> None:
     frame = reports()
     champion = fit_and_measure(frame[:60]).twin
@@ -84,6 +99,7 @@ def test_one_record_is_learned_and_nothing_is_measured() -> None:
     trained = fit_and_measure(frame, champion_twin=champion, on_progress=lambda *step: told.append(step))
     assert trained.twin is None
     assert trained.champion_metrics is None
+    assert trained.held_out is None
     assert (trained.metrics["rows"], trained.metrics["train_rows"]) == (0, 1)
     model, dummy = trained.metrics["model"], trained.metrics["dummy"]
     assert {model[target][name] for target in TARGETS for name in FIGURES} == {None}

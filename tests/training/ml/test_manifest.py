@@ -16,6 +16,7 @@ from training.ml.manifest import (
     MAX_MANIFEST,
     FileEntry,
     Manifest,
+    read_manifest,
     sign_directory,
     verify_directory,
 )
@@ -109,6 +110,18 @@ def test_another_kind_is_refused(signed: Path) -> None:
         TamperedArtifactError, match=r"^version_1 was signed as model_versions, not as model_backups\.$"
     ):
         verify(signed, kind="model_backups")
+
+
+def test_a_manifest_is_read_alone(signed: Path) -> None:
+    (signed / "features.pkl").unlink()
+    manifest = read_manifest(signed, keys=(KEY,), kind="model_versions")
+    assert manifest.read("notes.csv") == FILES["notes.csv"]
+    with pytest.raises(TamperedArtifactError, match="cannot be read"):
+        manifest.read("features.pkl")
+    with pytest.raises(TamperedArtifactError, match="signature"):
+        read_manifest(signed, keys=("another",), kind="model_versions")
+    with pytest.raises(TamperedArtifactError, match="signed as model_versions, not as model_backups"):
+        read_manifest(signed, keys=(KEY,), kind="model_backups")
 
 
 def replace_by_link(path: Path) -> None:
