@@ -208,8 +208,8 @@ def test_options_are_told_and_other_methods_refused(route: Route) -> None:
     client = APIClient()
     client.force_authenticate(UserFactory.create(is_superuser=True))
     assert client.options(route.address()).status_code == 200
-    for method in (client.put, client.patch, client.delete):
-        assert method(route.address()).status_code == 405
+    for method in {"put", "patch", "delete"} - {each.method for each in ROUTES if each.name == route.name}:
+        assert getattr(client, method)(route.address()).status_code == 405
 
 
 def test_an_inactive_user_is_refused(client_of: ClientOf) -> None:
