@@ -27,7 +27,7 @@ from tests.factories import (
 from training import notices
 from training.file_imports import receive_files
 from training.label_quality import report_label_quality
-from training.models import Activation, Anomaly, Delivery, LabelFinding, QualityReport
+from training.models import Activation, Anomaly, Delivery, LabelFinding, QualityCheck, QualityReport
 from training.schedules import ensure_schedule
 
 HEADER = b"description,equipment_name,equipment_id,availability_score,fiability_score,process_safety_score\n"
@@ -67,6 +67,7 @@ def one_of_each() -> dict[str, Any]:
     received.refused_path.write_bytes(b"refused")
     drift = {"verdict": "stable", "periods": []}
     QualityReport.objects.create(kind="drift", record_count=1, seconds=1, content=drift)
+    check = QualityCheck.objects.create(kind="drift", trigger="api", status="failed")
     session = SessionFactory.create(status="failed")
     finding, report = LabelFinding.objects.earliest("rank"), QualityReport.objects.latest("pk")
     return {
@@ -86,6 +87,8 @@ def one_of_each() -> dict[str, Any]:
         "labelfinding": finding.pk,
         "label-findings": finding.pk,
         "quality-reports": report.pk,
+        "quality-checks": check.pk,
+        "qualitycheck": check.pk,
         "webhook": hook.pk,
         "mailsubscription": MailSubscriptionFactory.create().pk,
         "delivery": Delivery.objects.get().pk,
