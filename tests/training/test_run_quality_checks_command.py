@@ -37,7 +37,7 @@ def test_the_queue_makes_both_reports_by_itself_and_leaves_nothing(queue: Queue,
     wait_until(lambda: [status_of(check) for check in checks] == ["succeeded"] * 2, 120)
     assert [check.report and check.report.kind for check in checks] == ["labels", "drift"]
     queue.stop()
-    assert not running(queue_mark)
+    wait_until(lambda: not running(queue_mark))
 
 
 @pytest.mark.queue
@@ -84,7 +84,7 @@ def test_a_stopped_queue_gives_it_back(queue: Queue, queue_mark: str) -> None:
     wait_until(lambda: workers(queue_mark), 60)
     queue.stop()
     assert (status_of(check), check.attempts) == ("queued", 0)
-    assert not running(queue_mark)
+    wait_until(lambda: not running(queue_mark))
 
 
 @pytest.mark.queue
@@ -94,7 +94,7 @@ def test_what_takes_too_long_is_ended(queue_mark: str, settings: Settings) -> No
     check = ask()
     call_command("run_quality_checks")
     assert (status_of(check), check.reason) == ("failed", "It took more than 0.3 s.")
-    assert not running(queue_mark)
+    wait_until(lambda: not running(queue_mark))
 
 
 @pytest.mark.django_db
