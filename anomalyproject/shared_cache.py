@@ -31,14 +31,18 @@ class NotOursError(ValueError):
 
 
 class SignedSerializer:
-    """Pickles with an HMAC before them, verified before anything is unpickled."""
+    """Pickles with an HMAC before them, verified before anything is unpickled; Redis counts whole numbers."""
 
-    def dumps(self, value: object) -> bytes:
+    def dumps(self, value: object) -> bytes | int:
+        if type(value) is int:
+            return value
         content = pickle.dumps(value)
         return _digest(content) + content
 
     def loads(self, stored: bytes) -> Any:
         """Raises NotOursError."""
+        if stored.isdigit():
+            return int(stored)
         digest, content = stored[:DIGEST], stored[DIGEST:]
         if not hmac.compare_digest(digest, _digest(content)):
             raise NotOursError("A value in Redis is not signed with this SECRET_KEY: it is not used.")
@@ -46,7 +50,7 @@ class SignedSerializer:
 
 
 class SharedCache(RedisCache):
-    """`get`, `set` and `delete` never fail; the product uses nothing else."""
+    """Nothing fails for want of Redis: get, set, add, incr and delete; the product uses nothing else."""
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
@@ -64,6 +68,21 @@ class SharedCache(RedisCache):
         _reached(
             lambda: super(SharedCache, self).set(key, value, timeout, version),
             otherwise=lambda: self._own.set(key, value, timeout, version),
+        )
+
+    def add(
+        self, key: Any, value: Any, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> bool:
+        return _reached(
+            lambda: super(SharedCache, self).add(key, value, timeout, version),
+            otherwise=lambda: self._own.add(key, value, timeout, version),
+        )
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        """ValueError when there is no such key, as Django's caches have it."""
+        return _reached(
+            lambda: super(SharedCache, self).incr(key, delta, version),
+            otherwise=lambda: self._own.incr(key, delta, version),
         )
 
     def delete(self, key: Any, version: int | None = None) -> bool:

@@ -37,6 +37,7 @@ print(answer["model_version"], json.dumps(answer["results"], sort_keys=True))
 END
 }
 
+export ANONYMOUS_READ=1 # the drill asks for predictions without credentials
 echo "The old machine: sample, training, backup, predictions"
 (
     cd "$SOURCE"

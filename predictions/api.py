@@ -129,15 +129,14 @@ def _health() -> dict[str, Any]:
         state, problems = predictor.current(), troubles.current()
     except AnyDatabaseError:
         state, problems = predictor.last_known(), [Trouble(code=Code.DATABASE_SILENT)]
-        return _status(loaded=state.loaded, message="The database does not answer.", problems=problems)
+        message = "The database does not answer."
+        return _status(loaded=state.loaded, serves=False, message=message, problems=problems)
     if state.failure is not None:
         facts = {"reason": state.failure.reason}
         problems = [Trouble(code=Code.VERSION_NOT_LOADED, facts=facts), *problems]
-    serious = [problem.sentence for problem in problems if problem.is_serious]
     serves = state.loaded is not None and state.failure is None
-    said = serious[0] if serves and serious else explain(state)
-    message = " ".join(filter(None, (said, _cache_problem())))
-    return _status(loaded=state.loaded, message=message, problems=problems)
+    message = " ".join(filter(None, (explain(state), _cache_problem())))
+    return _status(loaded=state.loaded, serves=serves, message=message, problems=problems)
 
 
 def _cache_problem() -> str:
@@ -161,10 +160,12 @@ def _in_short(health: dict[str, Any]) -> dict[str, Any]:
     return {"status": health["status"], "models_loaded": health["models_loaded"], "message": message}
 
 
-def _status(*, loaded: LoadedModel | None, message: str, problems: list[Trouble]) -> dict[str, Any]:
-    healthy = loaded is not None and not any(problem.is_serious for problem in problems)
+def _status(
+    *, loaded: LoadedModel | None, serves: bool, message: str, problems: list[Trouble]
+) -> dict[str, Any]:
+    """The older clients predict while `status` is healthy: it tells of that alone, `problems` of the rest."""
     return {
-        "status": "healthy" if healthy else "degraded",
+        "status": "healthy" if serves else "degraded",
         "models_loaded": loaded is not None,
         "message": message,
         "model_version": loaded and loaded.version_id,

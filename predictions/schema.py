@@ -320,8 +320,8 @@ describe(
     "predictions.api.HealthView",
     get=extend_schema(
         summary="Whether a model serves, and what is wrong",
-        description="Answers 200 whatever is wrong; `status`, `message` and `problems` tell. Open to "
-        "everybody: who may not read is told no reasons.",
+        description="Answers 200 whatever is wrong; `status` tells whether predictions are answered, "
+        "`problems` what else is wrong. Open to everybody: who may not read is told no reasons.",
         tags=MODELS,
         auth=OPTIONAL_AUTH,
         responses={200: answer("Healthy, or degraded.", HEALTHY, DEGRADED, IN_SHORT), 401: UNKNOWN},

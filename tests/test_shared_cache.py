@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import randrange
 from uuid import uuid4
 
 import pytest
@@ -13,10 +14,9 @@ from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from pytest_django import Settings
-from rest_framework.throttling import AnonRateThrottle
 
 from anomalyproject import shared_cache
-from anomalyproject.env import env_cache
+from anomalyproject.env import Rate, env_cache
 from tests.predictions.published import publish_version
 
 URL = "redis://127.0.0.1:6379/0"
@@ -82,7 +82,7 @@ def test_a_planted_value_is_not_unpickled(
 ) -> None:
     client, prefix = server
     plant = pickle.dumps(Plant(tmp_path / "ran"))
-    for content in (plant, b"x" * 32 + plant, b"", b"7"):
+    for content in (plant, b"x" * 32 + plant, b"", b"-7"):
         client.set(f"{prefix}:1:planted", content)
         assert cache.get("planted", "nothing") == "nothing"
     assert not (tmp_path / "ran").exists()
@@ -93,9 +93,9 @@ def test_a_planted_value_is_not_unpickled(
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("server")
-def test_throttles_count_in_redis(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AnonRateThrottle, "THROTTLE_RATES", {"anon": "2/hour", "user": None})
-    assert [client.get("/health").status_code for _ in range(3)] == [200, 200, 429]
+def test_throttles_count_in_redis(client: Client, settings: Settings) -> None:
+    settings.THROTTLES = settings.THROTTLES | {"read": Rate(2, 3_600)}
+    assert [client.get("/train/backups").status_code for _ in range(3)] == [200, 200, 429]
 
 
 @pytest.mark.django_db
@@ -118,12 +118,11 @@ def test_predictions_go_on_without_redis_and_health_says_so(
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("dead_end")
-def test_without_redis_each_process_throttles_for_itself(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(AnonRateThrottle, "THROTTLE_RATES", {"anon": "2/hour", "user": None})
-    monkeypatch.setattr(AnonRateThrottle, "cache_format", f"throttle_{uuid4().hex}_%(scope)s_%(ident)s")
-    assert [client.get("/health").status_code for _ in range(3)] == [200, 200, 429]
+def test_without_redis_each_process_throttles_for_itself(client: Client, settings: Settings) -> None:
+    settings.THROTTLES = settings.THROTTLES | {"read": Rate(2, 3_600)}
+    asked = {"REMOTE_ADDR": f"10.{randrange(256)}.{randrange(256)}.1"}  # this process remembers others
+    answers = [client.get("/train/backups", **asked).status_code for _ in range(3)]  # type: ignore[arg-type]
+    assert answers == [200, 200, 429]
 
 
 @pytest.mark.django_db
@@ -135,6 +134,7 @@ def test_redis_is_asked_again_after_a_while(
     assert client.get("/health").json()["message"].endswith("Redis does not answer.")
 
     monkeypatch.setattr(shared_cache._Circuit, "closed_until", 0.0)
+    client.get("/train/backups")
     assert "Redis" not in client.get("/health").json()["message"]
 
 

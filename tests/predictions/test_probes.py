@@ -78,5 +78,5 @@ def test_not_ready_without_storage(client: Client, media_root: Path) -> None:
 @pytest.mark.django_db
 def test_open_where_reads_are_not(client: Client, settings: Settings) -> None:
     settings.ANONYMOUS_READ = False
-    assert client.get("/health").status_code == 401
-    assert [client.get(path).status_code for path in ("/livez", "/readyz")] == [200, 200]
+    assert client.get("/train/status").status_code == 401
+    assert [client.get(path).status_code for path in ("/livez", "/readyz", "/health")] == [200, 200, 200]

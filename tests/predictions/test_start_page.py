@@ -225,5 +225,5 @@ def test_the_page_costs_the_same_for_few_and_for_many(
     for _ in range(3):
         suggest(AnomalyFactory.create(), version, 5, 1, 5)
         BackupFactory.create(model_version=version)
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(27):
         client.get(START)
