@@ -13,7 +13,7 @@ from django_q.models import Failure, OrmQ, Success
 from django_q.tasks import async_task
 from rest_framework.authtoken.models import Token
 
-from predictions.models import Prediction
+from predictions.models import Prediction, PredictionJob
 from tests.factories import (
     AnomalyFactory,
     ApprovedFactory,
@@ -27,7 +27,16 @@ from tests.factories import (
 from training import notices
 from training.file_imports import receive_files
 from training.label_quality import report_label_quality
-from training.models import Activation, Anomaly, Delivery, LabelFinding, QualityCheck, QualityReport
+from training.models import (
+    Activation,
+    Anomaly,
+    Delivery,
+    FileImport,
+    Finding,
+    LabelFinding,
+    QualityCheck,
+    QualityReport,
+)
 from training.schedules import ensure_schedule
 
 HEADER = b"description,equipment_name,equipment_id,availability_score,fiability_score,process_safety_score\n"
@@ -65,10 +74,13 @@ def one_of_each() -> dict[str, Any]:
     )
     received = receive_files(files=[ContentFile(HEADER)], status=Anomaly.Status.APPROVED, user=user)
     received.refused_path.write_bytes(b"refused")
+    FileImport.objects.filter(pk=received.pk).update(rows_read=1, rows_refused=1)
     drift = {"verdict": "stable", "periods": []}
     QualityReport.objects.create(kind="drift", record_count=1, seconds=1, content=drift)
     check = QualityCheck.objects.create(kind="drift", trigger="api", status="failed")
     session = SessionFactory.create(status="failed")
+    job = PredictionJob.objects.create(file_name="a.csv", model_version=version, status="queued", rows=1)
+    trouble = Finding.objects.create(code=Finding.Code.SCHEDULE_OFF, severity=Finding.Severity.WARNING)
     finding, report = LabelFinding.objects.earliest("rank"), QualityReport.objects.latest("pk")
     return {
         "anomaly": anomaly.pk,
@@ -83,6 +95,9 @@ def one_of_each() -> dict[str, Any]:
         "activation": Activation.objects.create(version=version, reason="first").pk,
         "prediction": suggestion.pk,
         "predictions": suggestion.pk,
+        "predictionjob": job.pk,
+        "prediction-jobs": job.pk,
+        "finding": trouble.pk,
         "fileimport": received.pk,
         "labelfinding": finding.pk,
         "label-findings": finding.pk,

@@ -1,5 +1,6 @@
 """The four roles as the migration makes them, for tests: another test may have emptied the database."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.db import connection
 
+import predictions.migrations
 import training.migrations
 from tests.factories import UserFactory
 
@@ -15,13 +17,25 @@ ROLES = ("viewer", "reviewer", "trainer", "administrator")
 
 
 def migration() -> ModuleType:
-    """Whatever its number."""
-    (path,) = Path(training.migrations.__path__[0]).glob("[0-9]*_roles.py")
+    """The one that made the groups."""
+    (path,) = Path(training.migrations.__path__[0]).glob("0008_*.py")
     return import_module(f"training.migrations.{path.stem}")
 
 
+def given_later() -> Iterator[ModuleType]:
+    """The migrations that brought permissions to the roles since."""
+    for package in (training.migrations, predictions.migrations):
+        for path in sorted(Path(package.__path__[0]).glob("[0-9]*.py")):
+            module = import_module(f"{package.__name__}.{path.stem}")
+            if hasattr(module, "give"):
+                yield module
+
+
 def make_roles() -> None:
-    migration().create_roles(apps, connection.schema_editor())
+    editor = connection.schema_editor()
+    migration().create_roles(apps, editor)
+    for module in given_later():
+        module.give(apps, editor)
 
 
 def user_as(role: str, **changes: object) -> User:

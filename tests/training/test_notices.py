@@ -285,6 +285,8 @@ def test_every_event_has_a_sentence_in_both_languages(event: str) -> None:
         "safety_backup": "s",
         "verdict": "look",
         "user": "u",
+        "code": "queue_silent",
+        "facts": {},
     }
     english = sentence(event, data)
     with translation.override("fr"):

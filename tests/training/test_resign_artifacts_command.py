@@ -15,6 +15,7 @@ from training import artifacts, backups, restoring
 from training.errors import BackupError, UnservableVersionError
 from training.ml import manifest
 from training.models import Backup, ModelVersion
+from training.shelves import directories
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = "old" * 16, "new" * 16
@@ -95,8 +96,8 @@ def crash_at(target: object, name: str, *, after: bool) -> Callable[[pytest.Monk
 
 
 CRASHES = {
-    "before the manifest is written": crash_at(manifest, "_write_durably", after=False),
-    "after it is written": crash_at(manifest, "_write_durably", after=True),
+    "before the manifest is written": crash_at(directories, "write_durably", after=False),
+    "after it is written": crash_at(directories, "write_durably", after=True),
     "before it takes its place": crash_at(Path, "replace", after=False),
     "after it took its place": crash_at(Path, "replace", after=True),
     "before the row is told": crash_at(artifacts, "read_back", after=False),
@@ -169,7 +170,7 @@ def test_a_disk_that_refuses_keeps_the_old_signature(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(manifest, "_write_durably", full)
+        patched.setattr(directories, "write_durably", full)
         with pytest.raises(CommandError, match="2 of 2"):
             resign()
     for one in stored:

@@ -10,6 +10,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 
 from tests.factories import UserFactory, user_with
 from tests.training.roles import ROLES, make_roles, migration, permissions_of, user_as
@@ -21,17 +22,22 @@ VIEWER = {
     "django_q.view_schedule",
     "django_q.view_success",
     "predictions.view_prediction",
+    "predictions.view_predictionjob",
     "training.view_activation",
     "training.view_anomaly",
     "training.view_backup",
+    "training.view_finding",
     "training.view_modelversion",
+    "training.view_qualitycheck",
     "training.view_qualityreport",
+    "training.view_queuenode",
     "training.view_trainingsession",
 }
+DOES_SOMETHING = VIEWER | {"predictions.add_predictionjob", "training.add_qualitycheck"}
 EXPECTED = {
     "viewer": VIEWER,
-    "reviewer": VIEWER | {"training.add_anomaly", "training.review_anomaly"},
-    "trainer": VIEWER
+    "reviewer": DOES_SOMETHING | {"training.add_anomaly", "training.review_anomaly"},
+    "trainer": DOES_SOMETHING
     | {
         "django_q.change_schedule",
         "training.activate_modelversion",
@@ -89,7 +95,7 @@ class TestCreate:
     def test_what_a_customer_changed_stays(self) -> None:
         make_roles()
         Group.objects.get(name="viewer").permissions.clear()
-        make_roles()
+        migration().create_roles(apps, connection.schema_editor())
         assert permissions_of("viewer") == set()
 
     def test_a_permission_that_no_model_has_stops_the_migration(self) -> None:
