@@ -19,6 +19,7 @@ from faults import disk, queues, restores, sessions, tampering, web
 from faults.invariants import Ledger, stored
 from faults.product import Product
 from faults.table import Effort, Table
+from tests.queue_processes import running
 
 SCENARIOS = {
     1: sessions.killed_at_each_step,
@@ -46,6 +47,7 @@ def main(scratch: Path, figures: list[int]) -> int:
     except (AssertionError, RequestException) as loss:
         for log in sorted(scratch.glob("*.log")):
             print(f"--- {log.name}\n{log.read_text()[-TAIL:]}")
+        print("--- processes", *running(product.mark), sep="\n")
         traceback.print_exception(loss, file=sys.stdout)
         print(f"LOST on {table.database}: {loss}", flush=True)
         return 1

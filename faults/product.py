@@ -60,9 +60,14 @@ class Product:
         return queue
 
     def wait_for_queue(self, queue: Queue | None = None) -> None:
-        """Until its worker has its launcher and takes sessions."""
+        """Until its processes are there, and the launcher as a rule.
+
+        One that had to be killed with a slow training is started by the next session.
+        """
         queue = queue or self.queue
-        wait_until(lambda: len(queue.parts()) >= 3 and queue.worker(), 60)
+        wait_until(lambda: len(queue.parts()) >= 3, 60)
+        with suppress(AssertionError):
+            wait_until(queue.worker, 20)
 
     def stop_queue(self, queue: Queue | None = None) -> None:
         queue = queue or self.queue

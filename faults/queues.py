@@ -10,6 +10,7 @@ from pathlib import Path
 
 from faults.invariants import Ledger
 from faults.product import Product, last_session, wait_for_end
+from faults.sessions import next_one_works
 from faults.table import Effort, Table
 from tests.queue_processes import Running, launchers, running, wait_until
 from training import sessions
@@ -73,6 +74,8 @@ def idle_deaths(product: Product, ledger: Ledger, table: Table, *, effort: Effor
             for _ in range(effort.times(10)):
                 with row.trial(), one_at_a_time(product):
                     product.wait_for_queue()
+                    if not launchers(product.mark):
+                        next_one_works(product, ledger)
                     _kill(product, _part(product, parts.index(part)))
                     began = time.monotonic()
                     session = sessions.start_session(trigger=TrainingSession.Trigger.ADMIN)
