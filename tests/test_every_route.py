@@ -128,6 +128,15 @@ def test_who_gets_in(part: str) -> None:
     assert dict(found(part)) == {route: told[route] for route in PARTS[part]}
 
 
-def test_nobody_unknown_gets_in_but_to_health_and_the_login() -> None:
+def test_nobody_unknown_gets_in_but_to_health_probes_and_the_login() -> None:
     open_routes = {route for route, who in expected().items() if any(by.startswith("0") for by in who)}
-    assert open_routes == {"", "health", "admin/login/", "admin/logout/", "i18n/setlang/"}
+    assert open_routes == {
+        "",
+        "health",
+        "livez",
+        "readyz",
+        "metrics",
+        "admin/login/",
+        "admin/logout/",
+        "i18n/setlang/",
+    }

@@ -101,8 +101,9 @@ def test_throttles_count_in_redis(client: Client, settings: Settings) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("dead_end")
 def test_predictions_go_on_without_redis_and_health_says_so(
-    client: Client, caplog: pytest.LogCaptureFixture
+    client: Client, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
+    settings.THROTTLES = settings.THROTTLES | {"predict": Rate(1_000, 1)}
     version = publish_version(is_active=True)
     body = {"description": "fuite", "equipment_id": "p-1"}
 
@@ -127,8 +128,9 @@ def test_without_redis_each_process_throttles_for_itself(client: Client, setting
 
 @pytest.mark.django_db
 def test_redis_is_asked_again_after_a_while(
-    server: tuple["redis.Redis", str], client: Client, monkeypatch: pytest.MonkeyPatch
+    server: tuple["redis.Redis", str], client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings.THROTTLES = settings.THROTTLES | {"read": Rate(1_000, 1)}
     monkeypatch.setattr(shared_cache._Circuit, "problem", "Redis does not answer.")
     monkeypatch.setattr(shared_cache._Circuit, "closed_until", time.monotonic() + 60)
     assert client.get("/health").json()["message"].endswith("Redis does not answer.")

@@ -69,8 +69,10 @@ def problems(recorded: Recorded, response: Any, document: Mapping[str, Any]) -> 
     described = document["paths"][recorded.template][recorded.method.lower()]["responses"]
     if status >= 500:
         yield f"answers {status}"
-    if not response.headers.get("Content-Type", "").startswith("application/json"):
-        yield f"answers {response.headers.get('Content-Type')!r}"
+    kind = response.headers.get("Content-Type", "").partition(";")[0]
+    if kind not in described.get(str(status), {}).get("content", {"application/json": {}}):
+        yield f"answers {kind!r}"
+    if kind != "application/json":
         return
     body = response.json()
     if str(status) not in described:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from predictions.models import PredictionJob
 from predictions.services import suggest_pending
 from tests.factories import AnomalyFactory
 from tests.fuzzing.recording import Recorded, document, read, record, write
@@ -21,7 +22,15 @@ from tests.fuzzing.replay import Replay, problems
 from tests.trained import approved_records, trained_version
 from training import backups
 from training.label_quality import report_label_quality
-from training.models import Anomaly, Backup, LabelFinding, ModelVersion, QualityReport, TrainingSession
+from training.models import (
+    Anomaly,
+    Backup,
+    LabelFinding,
+    ModelVersion,
+    QualityCheck,
+    QualityReport,
+    TrainingSession,
+)
 
 pytestmark = pytest.mark.django_db
 A_FEW = 400
@@ -55,7 +64,13 @@ def replay(media_root: Path, tmp_path: Path, settings: Settings, monkeypatch: py
     ended = TrainingSession.objects.create(trigger="command", status="failed", reason="x")
     suggest_pending(limit=10)
     pending = Anomaly.objects.filter(status="pending").latest("pk")
+    job = PredictionJob.objects.create(
+        file_name="a.csv", model_version=ModelVersion.objects.get(), status="queued", rows=1
+    )
+    check = QualityCheck.objects.create(kind="drift", trigger="api", status="failed")
     rows = {
+        "prediction-jobs": job.pk,
+        "quality-checks": check.pk,
         "anomalies": pending.pk,
         "predictions": pending.predictions.get().pk,
         "training-sessions": ended.pk,

@@ -506,12 +506,13 @@ def test_nobody_unknown_may_ask_where_they_are_off(
 def test_health_tells_nobody_unknown_more_than_whether_it_serves(
     client: Client, version: ModelVersion, settings: Settings, user: User
 ) -> None:
+    QueueNodeFactory.create()
     settings.ANONYMOUS_READ = False
     short = {"status": "healthy", "models_loaded": True, "message": "A model serves."}
     about = {"app_name": settings.APP_NAME, "version": settings.VERSION}
     assert client.get("/health").json() == short | about
     client.force_login(user)
-    whole = {"message": f"Version {version.pk} serves.", "model_version": version.pk}
+    whole = {"message": f"Version {version.pk} serves.", "model_version": version.pk, "problems": []}
     assert client.get("/health").json() == short | about | whole
 
 
