@@ -41,8 +41,8 @@ class Product:
 
     # --- Processes ---
 
-    def start_web(self) -> None:
-        self.web = start("web", self.environment, self.scratch / "web.log")
+    def start_web(self, **environment: str) -> None:
+        self.web = start("web", self.environment | environment, self.scratch / "web.log")
         wait_until(self._answers, 60)
 
     def stop_web(self) -> None:

@@ -58,6 +58,7 @@ def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effor
         with table.row(1, f"kill -9 of the worker at {point}") as row:
             for _ in range(times):
                 with row.trial():
+                    time.sleep(1)  # the session before is over for its worker too
                     row.took(_killed_in_session(product, ledger, point, "kill"), at_most=60)
                     product.wait_for_queue()
     imports.killed(product, ledger, table, effort=effort)

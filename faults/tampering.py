@@ -23,6 +23,7 @@ _unpickled: list[object] = []
 
 
 def tampered(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
+    _restart_web(product, WEB_WORKERS="1")  # then it is known that the one that answers has loaded its model
     active = ModelVersion.objects.get(is_active=True)
     backup = backups.create_backup(kind=Backup.Kind.MANUAL)
     check_predictions(product)  # and it is known what they are
@@ -43,7 +44,13 @@ def tampered(product: Product, ledger: Ledger, table: Table, *, effort: Effort) 
             _plant(product, active, backup, name, mark)
     artifacts.verify(active)
     artifacts.verify(backup)
+    _restart_web(product)
     ledger.check()
+
+
+def _restart_web(product: Product, **environment: str) -> None:
+    product.stop_web()
+    product.start_web(**environment)
 
 
 def _watch_unpickling() -> None:
@@ -122,13 +129,12 @@ def _plant(product: Product, active: ModelVersion, backup: Backup, name: str, ma
             _refused(stored)
             _refused_over_http(product, stored)
         check_predictions(product)  # what was loaded before goes on serving
-        product.stop_web()
-        product.start_web()
+        _restart_web(product, WEB_WORKERS="1")
         answer = product.post("/predict", PROBES)
         assert answer.status_code == 503, f"{answer.status_code} {answer.text[:300]}"
         assert not mark.exists(), "the plant ran"
-    product.stop_web()
-    product.start_web()
+    _restart_web(product, WEB_WORKERS="1")
+    check_predictions(product)
     pickle.loads(plant)
     assert mark.exists(), "the plant would not have been seen"
     mark.unlink()

@@ -132,11 +132,8 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
         if now >= due:
             due = now + min(BEAT, settings.TRAINING_LEASE / 4)
             try:
-                if sessions.has_ended(session_id, attempt):
-                    child.wait(LEAVE)
-                    return End.ENDED
-                if sessions.beat(session_id, attempt):
-                    return End.CANCELLED
+                if end := _beat(child, session_id, attempt):
+                    return end
                 renewed = now
                 listener.on_beat()
             except (OperationalError, InterfaceError) as error:
@@ -145,6 +142,20 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
         listener.on_tick()
         stop.wait(TICK)
     return End.ENDED
+
+
+def _beat(child: Child, session_id: int, attempt: int) -> End | None:
+    """Renew the lease; why the attempt is over, if it is. Raises LeaseLostError.
+
+    The subprocess may close the session this very moment: then it has time to leave, and the launcher stays.
+    """
+    try:
+        return End.CANCELLED if sessions.beat(session_id, attempt) else None
+    except LeaseLostError:
+        if not sessions.has_ended(session_id, attempt):
+            raise
+        child.wait(LEAVE)
+        return End.ENDED
 
 
 def _next_attempt(session_id: int, attempt: int, child: Child) -> int | None:

@@ -209,6 +209,27 @@ def test_a_subprocess_without_its_supervisor_s_heartbeat_leaves(
     assert not ModelVersion.objects.exists()
 
 
+def test_a_session_that_ends_during_a_heartbeat_leaves_the_launcher_to_the_next(
+    session: TrainingSession, queue_mark: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TRAINING_LEASE = 60
+    monkeypatch.setenv("TRAINING_LEASE", "60")
+    beat = sessions.beat
+
+    def late(session_id: int, attempt: int) -> bool:
+        wait_until(lambda: sessions.has_ended(session_id, attempt), 50)
+        return beat(session_id, attempt)
+
+    monkeypatch.setattr(sessions, "beat", late)
+    with Launcher() as launcher:
+        launcher.warm()
+        (serving,) = wait_until(lambda: launchers(queue_mark))
+        supervisor.supervise(session.pk, launcher=launcher)
+        assert launchers(queue_mark) == [serving]
+    session.refresh_from_db()
+    assert (session.status, session.attempts) == (Status.SUCCEEDED, 1)
+
+
 class TestHeartbeat:
     """A database that does not answer."""
 
