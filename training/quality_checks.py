@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 MOST_ATTEMPTS = 2
+ACTIVATIONS_APART = timedelta(hours=1)  # a plant that trains every minute is not looked at every minute
 
 Kind = QualityReport.Kind
 Status = QualityCheck.Status
@@ -59,12 +60,16 @@ def somebody_waits() -> bool:
 def plan_checks() -> None:
     """A check of each kind for the last due time and for the newest activation, unless it has had one.
 
-    What falls due while a check of its kind goes on is queued after it.
+    What falls due while a check of its kind goes on is queued after it; versions that serve in quick
+    succession share one, of the newest of them, once an hour.
     """
     policy = current_policy()
     if not policy.quality_enabled:
         return
-    busy = set(QualityCheck.objects.active().values_list("kind", flat=True))
+    recent = Q(trigger=Trigger.ACTIVATION, queued_at__gt=timezone.now() - ACTIVATIONS_APART)
+    busy = set(
+        QualityCheck.objects.filter(Q(status__in=QualityCheck.ACTIVE) | recent).values_list("kind", flat=True)
+    )
     for occasion in _occasions(policy.quality_cron_line):
         had = set(QualityCheck.objects.filter(**occasion).values_list("kind", flat=True))
         if wanted := [kind for kind in Kind if kind not in had | busy]:

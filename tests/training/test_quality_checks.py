@@ -112,6 +112,18 @@ def test_an_activation_during_a_check_has_its_own_after_it() -> None:
     assert stories()[2:] == [("labels", "activation", "queued")]
 
 
+def test_versions_in_quick_succession_share_one_look() -> None:
+    for _ in range(3):
+        versions.set_active(version=VersionFactory.create(), reason=REQUEST)
+        quality_checks.plan_checks()
+        QualityCheck.objects.update(status=Status.SUCCEEDED)
+    assert len(stories()) == 2
+    QualityCheck.objects.update(queued_at=timezone.now() - quality_checks.ACTIVATIONS_APART)
+    quality_checks.plan_checks()
+    assert {check.activation for check in QualityCheck.objects.active()} == {Activation.objects.first()}
+    assert len(stories()) == 4
+
+
 def test_when_nothing_serves_any_more_nothing_is_looked_at() -> None:
     versions.set_active(version=None, reason=Activation.Reason.RESTORE)
     quality_checks.plan_checks()
