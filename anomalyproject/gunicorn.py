@@ -36,17 +36,21 @@ logconfig_dict = {
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when a worker imports it
+METRICS_PREFIX = (
+    "anomaly-metrics-"  # of the directory, when none is given; then the master's process and a dash
+)
 control_socket_disable = True  # it would listen in the home directory
 
 
 def on_starting(_server: Any) -> None:
     """Where the workers add up what they count for /metrics: empty at each start."""
     given = os.environ.get(METRICS_DIRECTORY)
-    directory = Path(given) if given else Path(tempfile.mkdtemp(prefix="anomaly-metrics-"))
+    directory = Path(given) if given else Path(tempfile.mkdtemp(prefix=f"{METRICS_PREFIX}{os.getpid()}-"))
     directory.mkdir(parents=True, exist_ok=True)
     for file in directory.glob("*.db"):
         file.unlink()
     if not given:
+        _remove_left_behind()
         os.environ[METRICS_DIRECTORY] = str(directory)
         atexit.register(_remove, directory, os.getpid())
 
@@ -55,6 +59,14 @@ def _remove(directory: Path, master: int) -> None:
     """At the end of the master alone: its workers inherit what is registered."""
     if os.getpid() == master:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_left_behind() -> None:
+    """Of masters that were killed before they could remove theirs."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{METRICS_PREFIX}*-*"):
+        master = directory.name.removeprefix(METRICS_PREFIX).partition("-")[0]
+        if directory.stat().st_uid == os.getuid() and not Path(f"/proc/{master}").exists():
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def post_worker_init(worker: Any) -> None:

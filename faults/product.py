@@ -54,7 +54,7 @@ class Product:
         """One more, ready for work."""
         queue = Queue(self.mark, self.scratch / "queue.log")
         more = ("--grace", f"{grace:g}")
-        queue.watch = start("worker", self.environment | environment, queue.log, *more)
+        queue.process = start("worker", self.environment | environment, queue.log, *more)
         self.queues.append(queue)
         self.wait_for_queue(queue)
         return queue

@@ -67,8 +67,8 @@ def one_at_a_time(product: Product) -> Iterator[Watch]:
 
 
 def idle_deaths(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
-    """Figure 2. A session is started as the admin does it; the watch alone is started again from outside."""
-    parts = ("worker", "monitor", "pusher", "launcher", "sentinel", "watch")
+    """Figure 2. A session is started as the admin does it; the keeper alone is started again from outside."""
+    parts = ("worker", "monitor", "pusher", "launcher", "sentinel", "watch", "keeper")
     for part in effort.share(parts):
         with table.row(2, f"kill -9 of the idle {part}") as row:
             for _ in range(effort.times(10)):
@@ -88,9 +88,10 @@ def idle_deaths(product: Product, ledger: Ledger, table: Table, *, effort: Effor
 
 
 def _part(product: Product, number: int) -> Running | None:
-    """Worker, monitor, pusher, launcher, sentinel; None is the watch."""
-    found = [*product.queue.parts(), *launchers(product.mark), product.queue.sentinel(), None]
-    assert len(found) == 6
+    """Worker, monitor, pusher, launcher, sentinel, watch; None is the keeper."""
+    queue = product.queue
+    found = [*queue.parts(), *launchers(product.mark), queue.sentinel(), queue.watch(), None]
+    assert len(found) == 7
     return found[number]
 
 
@@ -100,9 +101,9 @@ def _kill(product: Product, process: Running | None) -> None:
         wait_until(lambda: process not in running(product.mark), 5)
         return
     queue = product.queues.pop()
-    assert queue.watch is not None
-    queue.watch.kill()
-    queue.watch.wait()
+    assert queue.process is not None
+    queue.process.kill()
+    queue.process.wait()
     # What a process manager does: it starts the command again.
     wait_until(lambda: not [p for p in running(product.mark) if "qcluster" in p.arguments], 10)
     product.start_queue()

@@ -24,7 +24,7 @@ from predictions.validation import REQUIRED
 from training import artifacts
 from training.datafiles import DataFileError
 from training.datafiles.tables import Table, read_tables
-from training.errors import InvalidRecordsError, NotAllowedNowError, UnservableVersionError
+from training.errors import InvalidRecordsError, NotAllowedNowError, StorageError, UnservableVersionError
 from training.models import ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,10 @@ def pieces_waiting() -> int:
 
 
 def score_pieces(*, is_stopped: Callable[[], bool]) -> int:
-    """Take one piece after the other until none waits, or somebody asks to stop; how many were done."""
+    """Take one piece after the other until none waits, or somebody asks to stop; how many were done.
+
+    Raises StorageError when the model's files cannot be read now: the piece waits as if nobody had tried.
+    """
     done, model = 0, None
     while not is_stopped() and (chunk := claim()) is not None:
         try:
@@ -110,6 +113,9 @@ def score_pieces(*, is_stopped: Callable[[], bool]) -> int:
         except UnservableVersionError as error:
             _end(chunk.job_id, Status.FAILED, reason=str(error))
             continue
+        except StorageError:
+            give_back(chunk)
+            raise
         result, refused = score_rows(unpack(bytes(chunk.reports)), model)
         done += complete(chunk, result=result, refused=refused)
     return done
@@ -127,6 +133,12 @@ def claim() -> PredictionChunk | None:
             queued.update(status=Status.RUNNING, started_at=timezone.now())
             return chunk
     return None
+
+
+def give_back(chunk: PredictionChunk) -> None:
+    """Nothing was tried: the piece waits again, with the attempts that it had."""
+    held = PredictionChunk.objects.filter(pk=chunk.pk, status=Piece.RUNNING, attempts=chunk.attempts)
+    held.update(status=Piece.QUEUED, attempts=chunk.attempts - 1, lease_until=None)
 
 
 def complete(chunk: PredictionChunk, *, result: bytes, refused: int) -> bool:

@@ -111,7 +111,7 @@ def queue(queue_mark: str, tmp_path: Path) -> Iterator[Queue]:
     """A queue to be started; its log is shown when the test fails."""
     queue = Queue(queue_mark, tmp_path / "queue.log")
     yield queue
-    if queue.watch is not None:
-        queue.watch.kill()
-        queue.watch.wait()
+    if queue.process is not None:
+        queue.process.kill()
+        queue.process.wait()
     print(queue.log.read_text() if queue.log.exists() else "")  # noqa: T201  # pytest shows it on failure

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 
 MARK = "QUEUE_TEST_MARK"  # an environment variable that every descendant inherits
+KEEPER = "anomalyproject.keep"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -68,29 +69,38 @@ def database_url() -> str:
 
 
 class Queue:
-    """`manage.py qcluster` and the processes under it."""
+    """`manage.py qcluster`, perhaps kept running as in the Procfile, and the processes under it."""
 
     def __init__(self, mark: str, log: Path) -> None:
         self.mark = mark
         self.log = log
-        self.watch: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, grace: float = 1.0) -> None:
         """Returns when it is ready for work."""
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster", f"--grace={grace}"]
         with self.log.open("ab") as log:
-            self.watch = subprocess.Popen(command, stderr=log)
+            self.process = subprocess.Popen(command, stderr=log)
         wait_until(lambda: len(self.parts()) == 3)
 
     def stop(self) -> None:
         """SIGTERM, as every process manager does it; fails when it takes longer than it may."""
-        assert self.watch is not None
-        self.watch.terminate()
-        self.watch.wait(timeout=30)
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+    def watch(self) -> Running | None:
+        """What starts the sentinel, and starts it again: the command itself, or the child of its keeper."""
+        for process in running(self.mark):
+            is_ours = self.process and self.process.pid in {process.pid, process.parent}
+            if is_ours and "qcluster" in process.arguments and KEEPER not in process.arguments:
+                return process
+        return None
 
     def sentinel(self) -> Running | None:
         found = [process for process in running(self.mark) if "--unsupervised" in process.arguments]
-        return next((p for p in found if self.watch and p.parent == self.watch.pid), None)
+        watch = self.watch()
+        return next((process for process in found if watch and process.parent == watch.pid), None)
 
     def parts(self) -> list[Running]:
         """Worker, monitor and pusher, in the order in which the sentinel starts them."""

@@ -1,5 +1,9 @@
-"""The memory that a long answer took is given back once it is sent."""
+"""The memory that a long answer took is given back once it is sent; what killed masters left is removed."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -25,3 +29,17 @@ def test_after_a_long_answer_memory_goes_back(sent: int, times: int, monkeypatch
 
 def test_giving_back_changes_nothing_else() -> None:
     gunicorn._give_memory_back()
+
+
+def test_metrics_of_masters_that_were_killed_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for master in (ended.pid, os.getpid()):
+        (tmp_path / f"anomaly-metrics-{master}-x").mkdir()
+    (tmp_path / "somebody-elses").mkdir()
+    gunicorn._remove_left_behind()
+    left = {path.name for path in tmp_path.glob("*-*")}
+    assert left == {f"anomaly-metrics-{os.getpid()}-x", "somebody-elses"}

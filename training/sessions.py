@@ -250,11 +250,11 @@ def _recover(session: TrainingSession) -> bool:
     )
     if session.cancel_requested:
         return _end(queued, Status.CANCELLED)
-    # Who has waited for a lease to run out already waits half as long: a minute is the most in all.
-    limit = settings.TRAINING_QUEUE_LIMIT / (2 if session.attempts else 1)
-    if timezone.now() - session.queued_at <= timedelta(seconds=limit):
+    # A minute since anybody worked on it: who has waited for a lease to run out has that much less.
+    limit = settings.TRAINING_QUEUE_LIMIT
+    if timezone.now() - (session.heartbeat_at or session.queued_at) <= timedelta(seconds=limit):
         return False
-    reason = f"No queue worker took the training session within {limit:g} s. Start one with: {WORKER_COMMAND}"
+    reason = f"No queue worker took the training session within {limit} s. Start one with: {WORKER_COMMAND}"
     return _end(queued, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
 
 
@@ -272,7 +272,7 @@ def _take_back(session: TrainingSession, *, cause: str) -> bool:
         return _end(held, Status.FAILED, reason=reason, cause=Cause.DIED)
     with transaction.atomic():
         requeued = held.filter(cancel_requested=False).update(
-            status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=timezone.now(), heartbeat_at=None
+            status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=timezone.now()
         )
         if requeued:
             note_event(session.pk, session.attempts, f"{cause}: the session is queued again.")

@@ -2,6 +2,7 @@ import csv
 import io
 import threading
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +17,7 @@ from tests.predictions.job_files import ROWS, TITLES, csv_text, upload
 from tests.predictions.published import activate, publish_version
 from training import artifacts
 from training.datafiles import tables
-from training.errors import InvalidRecordsError, ModelNotLoadedError, NotAllowedNowError
+from training.errors import InvalidRecordsError, ModelNotLoadedError, NotAllowedNowError, StorageError
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
@@ -152,6 +153,21 @@ def test_a_version_that_cannot_be_loaded_fails_the_job(version: ModelVersion) ->
     assert fresh(job).status == Status.FAILED
     assert "were removed" in job.reason
     assert not jobs.somebody_waits()
+
+
+def test_while_the_storage_does_not_answer_a_piece_loses_no_attempt(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = received()
+    silent = Mock(side_effect=StorageError("The object storage does not answer."))
+    with monkeypatch.context() as patch:
+        patch.setattr("training.artifacts.load_scorer", silent)
+        for _ in range(jobs.MOST_ATTEMPTS + 1):
+            with pytest.raises(StorageError):
+                work()
+    assert set(job.chunks.values_list("status", "attempts")) == {("queued", 0)}
+    assert work() == 2
+    assert fresh(job).status == Status.SUCCEEDED
 
 
 def test_the_oldest_job_comes_first(version: ModelVersion) -> None:

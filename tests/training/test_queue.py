@@ -104,9 +104,9 @@ def test_killed_in_the_middle_of_a_training(queue: Queue) -> None:
 
     session = start()
     hold_training(queue, session)
-    assert queue.watch is not None
-    queue.watch.kill()
-    queue.watch.wait()
+    assert queue.process is not None
+    queue.process.kill()
+    queue.process.wait()
     wait_until(lambda: running(queue.mark) == [], 5)
     # Nobody watches any more: whoever looks next takes the session back.
     wait_until(sessions.recover_sessions, 10)

@@ -64,9 +64,9 @@ def test_a_killed_queue_leaves_it_to_the_next_one(queue: Queue, queue_mark: str)
     check = ask()
     queue.start()
     wait_until(lambda: workers(queue_mark), 60)
-    assert queue.watch is not None
-    queue.watch.kill()
-    queue.watch.wait()
+    assert queue.process is not None
+    queue.process.kill()
+    queue.process.wait()
     wait_until(lambda: not running(queue_mark))
     assert status_of(check) == "running"
     # Its lease runs out: a minute that the test does not wait for.

@@ -27,10 +27,10 @@ class SwitchField(serializers.BooleanField):
 
 
 class CountField(serializers.IntegerField):
-    """A JSON whole number from 1 on; null follows the setting."""
+    """A JSON whole number, from 1 on unless it says otherwise; null follows the setting."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(min_value=1, max_value=MOST, allow_null=True, **kwargs)
+    def __init__(self, *, min_value: int = 1, max_value: int = MOST, **kwargs: Any) -> None:
+        super().__init__(min_value=min_value, max_value=max_value, allow_null=True, **kwargs)
 
     def to_internal_value(self, data: Any) -> int:
         if not isinstance(data, int) or isinstance(data, bool):
@@ -61,6 +61,7 @@ class EffectiveSerializer(serializers.Serializer[TrainingPolicy]):
     minimum_new = serializers.IntegerField(source="minimum")
     keep_backups = serializers.IntegerField(source="backups_kept")
     keep_versions = serializers.IntegerField(source="versions_kept")
+    double_review_percent = serializers.IntegerField(source="share_for_two")
     quality_cron = serializers.CharField(source="quality_cron_line")
 
 
@@ -80,6 +81,7 @@ class PolicySerializer(serializers.ModelSerializer[TrainingPolicy]):
             "activation",
             "keep_backups",
             "keep_versions",
+            "double_review_percent",
             "quality_enabled",
             "quality_cron",
             "effective",
@@ -109,6 +111,7 @@ class PolicyChangesSerializer(StrictSerializer):
     activation = serializers.ChoiceField(TrainingPolicy.Activation.choices, required=False)
     keep_backups = CountField(required=False)
     keep_versions = CountField(required=False)
+    double_review_percent = CountField(min_value=0, max_value=100, required=False)
     quality_enabled = SwitchField(required=False)
     quality_cron = CronField(required=False)
 

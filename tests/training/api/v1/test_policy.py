@@ -37,6 +37,7 @@ def test_what_nobody_chose_follows_the_settings(owner: APIClient) -> None:
         "activation": "gate",
         "keep_backups": None,
         "keep_versions": None,
+        "double_review_percent": None,
         "quality_enabled": True,
         "quality_cron": "",
         "effective": {
@@ -44,6 +45,7 @@ def test_what_nobody_chose_follows_the_settings(owner: APIClient) -> None:
             "minimum_new": 10,
             "keep_backups": 20,
             "keep_versions": 10,
+            "double_review_percent": 0,
             "quality_cron": "0 4 * * 0",
         },
         "next_training": as_json(schedules.next_time("0 2 * * 0")),
@@ -63,12 +65,14 @@ def test_what_is_sent_is_changed_with_who_and_the_schedule_follows(owner: APICli
         "activation": "never",
         "keep_backups": 5,
         "keep_versions": 6,
+        "double_review_percent": 15,
         "quality_enabled": False,
         "quality_cron": "0 5 * * 1",
     }
     answer = owner.patch(URL, changes, format="json").json()
     assert {name: answer[name] for name in changes} == changes | {"cron": "30 4 1 * *"}
     assert answer["effective"]["cron"] == "30 4 1 * *"
+    assert answer["effective"]["double_review_percent"] == 15
     assert (answer["enabled"], answer["next_quality_reports"]) == (True, None)
     assert Schedule.objects.get().cron == "30 4 1 * *"
     newest = TrainingPolicy.history.latest()
@@ -95,6 +99,10 @@ CRON = "is no cron line of five fields, or it is never due"
         ({"minimum_new": "3"}, ["minimum_new: A valid integer is required."]),
         ({"minimum_new": True}, ["minimum_new: A valid integer is required."]),
         ({"keep_backups": 1e3}, ["keep_backups: A valid integer is required."]),
+        (
+            {"double_review_percent": 101},
+            ["double_review_percent: Ensure this value is less than or equal to 100."],
+        ),
         ({"enabled": "yes"}, ["enabled: Must be a valid boolean."]),
         ({"activation": "always"}, ['activation: "always" is not a valid choice.']),
         ({"frozen_at": None}, ["frozen_at: unknown field"]),
