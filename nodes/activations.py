@@ -18,7 +18,7 @@ def activations(ours: Fleet, report: Report, workers: Sequence[int], *, count: i
 
     `workers`: how many each web node has.
     """
-    load, made, began = Load(), list[Activated](), time.monotonic()
+    load, made, began = Load(authorization=ours.authorization), list[Activated](), time.monotonic()
     for node, its_workers in zip(ours.webs, workers, strict=True):
         load.begin(node, its_workers)
     rows = ours.database("SELECT id FROM training_modelversion ORDER BY id")

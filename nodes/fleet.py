@@ -25,6 +25,7 @@ MARK = "FLEET_NODE"  # an environment variable that every process of a node inhe
 PATIENCE = 90  # seconds until something must have happened
 LEASE = 5  # seconds without a heartbeat until a training is given to another node
 BUCKET = "plant"
+RATE = "1000000/minute"  # counted in Redis as ever, and not the limit: all that is asked here is one caller's
 
 
 @dataclass(kw_only=True, eq=False)
@@ -119,10 +120,16 @@ class Fleet:
     def shell(self, code: str) -> str:
         return self.manage("shell", "--verbosity=0", "--command", code).strip()
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The administrator's header."""
+        return {"Authorization": f"Token {self.token}"}
+
     def ask(self, node: Node, route: str, payload: Any = None, **headers: str) -> requests.Response:
         """POST as the administrator."""
-        authorized = {"Authorization": f"Token {self.token}"} | headers
-        return requests.post(f"{node.url}{route}", json=payload, headers=authorized, timeout=60)
+        return requests.post(
+            f"{node.url}{route}", json=payload, headers=self.authorization | headers, timeout=60
+        )
 
     def database(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as connection:
@@ -149,6 +156,9 @@ def fleet(scratch: Path, server: str, redis_url: str) -> Iterator[Fleet]:
             "SECURE_SSL_REDIRECT": "0",
             "LOG_LEVEL": "WARNING",
             "TRAINING_LEASE": str(LEASE),
+            "THROTTLE_READ": RATE,
+            "THROTTLE_WRITE": RATE,
+            "THROTTLE_PREDICT": RATE,
             "KEEP_MODEL_VERSIONS": "1000",
             "KEEP_BACKUPS": "1000",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -16,7 +16,6 @@ PAUSE = 0.1  # seconds from an answer to the next request
 TRIES = 300
 TIMEOUT = 30
 BODY = json.dumps({"description": "FUITE VAPEUR VANNE DE PURGE", "equipment_id": "load"}).encode()
-HEADERS = {"Content-Type": "application/json", "Connection": "keep-alive"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +32,29 @@ class Failure:
         return self.node.killed_at is not None and self.at >= self.node.killed_at
 
 
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A connection that is kept."""
+
+    connection: http.client.HTTPConnection
+    headers: dict[str, str]
+
+    def predict(self) -> int:
+        """The version that answered. Raises RuntimeError for another answer than 200."""
+        self.connection.request("POST", "/predict", BODY, self.headers)
+        response = self.connection.getresponse()
+        content = response.read()
+        if response.status != http.client.OK:
+            raise RuntimeError(f"{response.status}: {content[:200]!r}")
+        version: int = json.loads(content)["model_version"]
+        return version
+
+
 @dataclass(kw_only=True)
 class Load:
-    """What all clients saw."""
+    """What all clients saw. `authorization`: their header."""
 
+    authorization: dict[str, str]
     answers: list[Answer] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -44,8 +62,8 @@ class Load:
 
     def begin(self, node: Node, workers: int) -> None:
         """TO_EACH connections to each of so many workers of the node."""
-        for connection, worker in _spread(node, workers):
-            thread = threading.Thread(target=self._ask, args=(node, connection, worker))
+        for client, worker in self._spread(node, workers):
+            thread = threading.Thread(target=self._ask, args=(node, client, worker))
             self.threads.append(thread)
             thread.start()
 
@@ -54,43 +72,34 @@ class Load:
         for thread in self.threads:
             thread.join()
 
-    def _ask(self, node: Node, connection: http.client.HTTPConnection, worker: int) -> None:
+    def _ask(self, node: Node, client: Client, worker: int) -> None:
         while not self.stop.wait(PAUSE):
             begun = time.monotonic()
             try:
-                version = _predict(connection)
+                version = client.predict()
             except (OSError, http.client.HTTPException, RuntimeError) as error:
                 self.failures.append(Failure(node=node, at=time.monotonic(), reason=repr(error)))
                 return
             ended = time.monotonic()
             self.answers.append(Answer(worker=worker, begun=begun, ended=ended, version=version))
 
-
-def _spread(node: Node, workers: int) -> list[tuple[http.client.HTTPConnection, int]]:
-    """Connections with the worker (its process) that each of them has. Raises RuntimeError."""
-    found: dict[int, list[http.client.HTTPConnection]] = {}
-    for _ in range(TRIES):
-        connection = http.client.HTTPConnection("127.0.0.1", int(node.environment["PORT"]), timeout=TIMEOUT)
-        _predict(connection)
-        worker = _worker_of(connection, node)
-        if len(found.setdefault(worker, [])) < TO_EACH:
-            found[worker].append(connection)
-        else:
-            connection.close()
-        if len(found) == workers and all(len(mine) == TO_EACH for mine in found.values()):
-            return [(connection, worker) for worker, mine in found.items() for connection in mine]
-    raise RuntimeError(f"{node.name} has {len(found)} workers that answer, not {workers}")
-
-
-def _predict(connection: http.client.HTTPConnection) -> int:
-    """The version that answered. Raises RuntimeError for another answer than 200."""
-    connection.request("POST", "/predict", BODY, HEADERS)
-    response = connection.getresponse()
-    content = response.read()
-    if response.status != http.client.OK:
-        raise RuntimeError(f"{response.status}: {content[:200]!r}")
-    version: int = json.loads(content)["model_version"]
-    return version
+    def _spread(self, node: Node, workers: int) -> list[tuple[Client, int]]:
+        """Connections with the worker (its process) that each of them has. Raises RuntimeError."""
+        headers = {"Content-Type": "application/json", "Connection": "keep-alive"} | self.authorization
+        found: dict[int, list[Client]] = {}
+        for _ in range(TRIES):
+            port = int(node.environment["PORT"])
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+            client = Client(connection=connection, headers=headers)
+            client.predict()
+            worker = _worker_of(connection, node)
+            if len(found.setdefault(worker, [])) < TO_EACH:
+                found[worker].append(client)
+            else:
+                connection.close()
+            if len(found) == workers and all(len(mine) == TO_EACH for mine in found.values()):
+                return [(client, worker) for worker, mine in found.items() for client in mine]
+        raise RuntimeError(f"{node.name} has {len(found)} workers that answer, not {workers}")
 
 
 def _worker_of(connection: http.client.HTTPConnection, node: Node) -> int:

@@ -58,15 +58,18 @@ def _start_node(ours: Fleet) -> None:
 def _score(ours: Fleet, file: Path, *, victim: Node | None = None) -> Done:
     """Send it to one web node, follow it at the next one, and fetch the result from the third."""
     first, second, third = ours.webs[:3]
-    token = {"Authorization": f"Token {ours.token}"}
     route = "/api/v1/prediction-jobs/"
     with file.open("rb") as content:
-        answer = requests.post(f"{first.url}{route}", files={"file": content}, headers=token, timeout=600)
+        answer = requests.post(
+            f"{first.url}{route}", files={"file": content}, headers=ours.authorization, timeout=600
+        )
     answer.raise_for_status()
     job = f"{route}{answer.json()['id']}/"
 
     def state() -> dict[str, object]:
-        found: dict[str, object] = requests.get(f"{second.url}{job}", headers=token, timeout=60).json()
+        found: dict[str, object] = requests.get(
+            f"{second.url}{job}", headers=ours.authorization, timeout=60
+        ).json()
         return found
 
     if victim is not None:
@@ -75,7 +78,7 @@ def _score(ours: Fleet, file: Path, *, victim: Node | None = None) -> Done:
         _start_node(ours)
     while not state()["finished_at"]:
         time.sleep(0.2)
-    result = requests.get(f"{third.url}{job}result/", headers=token, timeout=600)
+    result = requests.get(f"{third.url}{job}result/", headers=ours.authorization, timeout=600)
     result.raise_for_status()
     query = "SELECT extract(epoch FROM finished_at - started_at)::float FROM predictions_predictionjob "
     [(seconds,)] = ours.database(f"{query} ORDER BY id DESC LIMIT 1")

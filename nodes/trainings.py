@@ -114,7 +114,8 @@ class Trainings:
         return session
 
     def _begin(self) -> int:
-        """A session that runs."""
+        """A session that will run, when no process of an earlier one is left."""
+        wait_until(lambda: not self.fleet.trainings(), "nobody trains")
         session: int = self._request()["training_session_id"]
         return session
 

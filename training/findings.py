@@ -1,12 +1,12 @@
 """Troubles in words: what is wrong, and what to do. `troubles` looks for them, `watchdog` mends."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from training.models import Finding
@@ -98,7 +98,7 @@ class Trouble:
     code: Finding.Code
     subject: str = ""
     severity: Finding.Severity = Severity.SERIOUS
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     since: datetime = field(default_factory=timezone.now)
 
     @property
@@ -112,11 +112,16 @@ class Trouble:
     @property
     def sentence(self) -> str:
         """What is wrong, in the language that is active."""
-        return str(WORDS[self.code][0]) % self.facts
+        return str(WORDS[self.code][0]) % (self.facts | self._reason)
 
     @property
     def action(self) -> str:
         return str(WORDS[self.code][1]) % self.facts
+
+    @property
+    def _reason(self) -> dict[str, str]:
+        """One of the product's own in the language that is active; what an error said, as it said it."""
+        return {"reason": gettext(reason)} if (reason := self.facts.get("reason")) else {}
 
     def as_json(self) -> dict[str, Any]:
         """As /health tells it."""

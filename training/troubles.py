@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from django_q.models import Schedule
 
 from training import artifacts, nodes, schedules, upkeep
@@ -79,9 +80,10 @@ def schedule_troubles() -> Iterator[Trouble]:
     ours = Schedule.objects.filter(func=schedules.TRAIN_ON_SCHEDULE).first()
     policy = current_policy()
     if ours is None:
-        yield _wrong(schedules.NAME, "it is missing")
+        yield _wrong("", gettext_noop("it is missing"))
     elif policy.enabled != (ours.repeats != schedules.DISABLED):
-        yield _wrong(schedules.NAME, f"it is switched {'off' if policy.enabled else 'on'}")
+        is_off = gettext_noop("it is switched off")
+        yield _wrong("", is_off if policy.enabled else gettext_noop("it is switched on"))
     elif policy.enabled and ours.next_run < timezone.now() - OVERDUE_AFTER:
         due = f"{ours.next_run:%Y-%m-%d %H:%M} UTC"
         yield Trouble(code=Code.SCHEDULE_OVERDUE, facts={"due": due}, since=ours.next_run)

@@ -13,14 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
-from django.utils import timezone
+from django.utils import timezone, translation
 from django_q.models import OrmQ, Schedule
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import BackupFactory, SessionFactory, VersionFactory, WebhookFactory
 from tests.queue_processes import wait_until
 from training import nodes, notices, schedules, troubles, watchdog
-from training.findings import Code
+from training.findings import Code, trouble_of
 from training.models import (
     Backup,
     Delivery,
@@ -93,6 +93,16 @@ def test_a_foreign_schedule_is_switched_off() -> None:
     assert run(Code.SCHEDULE_WRONG) == []
     assert Schedule.objects.get(name="planted").repeats == schedules.DISABLED
     assert ended() == [("schedule_wrong", True)]
+
+
+def test_ours_turned_into_something_else_is_told_by_name_and_put_back() -> None:
+    Schedule.objects.update(func="os.system")
+    assert run(Code.SCHEDULE_WRONG) == []
+    told = [trouble_of(row).sentence for row in Finding.objects.order_by("pk")]
+    assert "Scheduled training calls os.system" in told[0]
+    with translation.override("fr"):
+        assert trouble_of(Finding.objects.latest("pk")).sentence.endswith(" : elle manque.")
+    assert Schedule.objects.exclude(repeats=schedules.DISABLED).get().func == schedules.TRAIN_ON_SCHEDULE
 
 
 @pytest.mark.parametrize("harm", [lambda ours: ours.delete(), lambda ours: ours.update(repeats=0)])

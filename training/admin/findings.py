@@ -30,8 +30,8 @@ class Problem:
     age: str
 
 
-def problems() -> list[Problem]:
-    """All that is wrong now, the serious first."""
+def problems(*codes: Finding.Code) -> list[Problem]:
+    """All that is wrong now, the serious first; of these codes, if any are given."""
     return [
         Problem(
             word=trouble.severity.label,
@@ -41,6 +41,7 @@ def problems() -> list[Problem]:
             age=labels.age(trouble.since),
         )
         for trouble in troubles.current()
+        if not codes or trouble.code in codes
     ]
 
 

@@ -38,8 +38,10 @@ from training import policy as policies
 from training import schedules
 from training.admin import labels
 from training.admin.base import confirmed, person
+from training.admin.findings import problems
 from training.admin.freeze import FreezeForm, before_freeze, before_lift, freeze_context
 from training.admin.history import ChangesInWords
+from training.findings import Code
 from training.models import TrainingPolicy
 
 EVERY_DAY = "*"
@@ -175,12 +177,19 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         return chosen if line == self.policy.cron_line else chosen | {"cron": line}
 
 
+def _state(request: HttpRequest) -> dict[str, Any]:
+    """For templates/admin/training/schedule_state.html."""
+    may = request.user.has_perm("training.view_finding")
+    wrong = (Code.SCHEDULE_WRONG, Code.SCHEDULE_OVERDUE, Code.SCHEDULE_OFF)
+    return {**freeze_context(request), "problems": problems(*wrong) if may else []}
+
+
 @admin.register(Schedule)
 class TrainingScheduleAdmin(ModelAdmin):
     form = ScheduleForm
     list_display = ("what", "state", "next_time", "needs")
-    list_before_template = "admin/training/freeze.html"
-    change_form_outer_before_template = "admin/training/freeze.html"
+    list_before_template = "admin/training/schedule_state.html"
+    change_form_outer_before_template = "admin/training/schedule_state.html"
     change_form_outer_after_template = "admin/training/policy_history.html"
     fieldsets = (
         (gettext_lazy("When"), {"fields": ("enabled", ("day", "at"), "cron_line", "next_time")}),
@@ -212,7 +221,7 @@ class TrainingScheduleAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if self.has_view_permission(request):
             schedules.ensure_schedule()
-        return super().changelist_view(request, {**freeze_context(request), **(extra_context or {})})
+        return super().changelist_view(request, {**_state(request), **(extra_context or {})})
 
     def change_view(
         self,
@@ -225,7 +234,7 @@ class TrainingScheduleAdmin(ModelAdmin):
             "show_history": False,  # the policy's own stands below the form
             "original": "",  # a row of django-q's, which calls itself by its function
             "policy_changes": list(_policy_changes()),
-            **freeze_context(request),
+            **_state(request),
             **(extra_context or {}),
         }
         response: HttpResponse = super().change_view(request, object_id, form_url, context)

@@ -1,3 +1,4 @@
+import html
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.training.admin.people import said, staff, superuser, user_of
 from training import schedules
-from training.models import TrainingPolicy
+from training.models import Finding, TrainingPolicy
 from training.policy import current_policy
 
 pytestmark = pytest.mark.django_db
@@ -29,6 +30,19 @@ def owner() -> Client:
 
 def page(schedule: Schedule, name: str = "change") -> str:
     return reverse(f"admin:django_q_schedule_{name}", args=[schedule.pk])
+
+
+def test_what_the_watch_found_about_it_stands_on_its_pages(schedule: Schedule) -> None:
+    for code, subject in ((Finding.Code.SCHEDULE_WRONG, ""), (Finding.Code.CLOCK_OFF, "north")):
+        facts = {"reason": "it is missing", "host": "north", "seconds": 9}
+        Finding.objects.create(
+            code=code, subject=subject, facts=facts, severity=Finding.Severity.WARNING, since=timezone.now()
+        )
+    for address in (LIST, page(schedule)):
+        shown = superuser().get(address).content.decode()
+        assert "not what the training policy says: it is missing." in html.unescape(shown)
+        assert "The clock of north" not in shown
+        assert "not what the training policy says" not in staff(*MAY_CHANGE).get(address).content.decode()
 
 
 TYPED = {"day": "0", "at": "02:00", "enabled": "on", "activation": "gate", "quality_enabled": "on"}
@@ -251,5 +265,5 @@ def test_who_may_only_look_changes_nothing(schedule: Schedule) -> None:
 
 def test_the_list_costs_little(schedule: Schedule, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     client = superuser()
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(15):
         client.get(LIST)
