@@ -2,9 +2,11 @@
 
     python -m benchmarks.endurance /plant/data/*.csv --minutes 60
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/x python -m benchmarks.endurance /plant/data/*.csv
+    python -m benchmarks.endurance data/*.csv --minutes 10 --writers 8 --readers 16 --pace 5 --scheduled
 
 Starts the product as `make run` does, with the files' records, in a directory of its own. Writers report,
-clients ask for predictions, reviewers approve, a training runs every minute and its version serves. Memory
+clients ask for predictions, reviewers approve, a training runs every minute and its version serves; readers
+go through lists, if there are any; `--scheduled` leaves the trainings to the queue's scheduler. Memory
 (RSS) and descriptors of every process of the product are read every ten seconds. Ends with 1 when a request
 failed, a log holds an error, or a web or queue process is more than a tenth larger at the end than after
 warming up (the medians of the last fifth and of the second one).
@@ -22,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.mixed_load import Client, Tally, keep_at, predict, review, train, write
+from benchmarks.mixed_load import Client, Tally, keep_at, predict, read, review, train, write
 from e2e.product import PASSWORD, Product, running
 
 SAMPLED_EVERY = 10.0  # seconds
@@ -31,6 +33,15 @@ KINDS = {"gunicorn": "web", "run_training": "training", "run_prediction_jobs": "
 BAD_LINES = ("ERROR", "CRITICAL", "Traceback", "database is locked")
 LASTING = {"web", "queue"}  # a training's process is another one each time
 REVIEWERS = ("ana", "luc")
+EVERY_MINUTE = (
+    "from training.schedules import plan_training; "
+    "plan_training(user=None, changes={'cron': '* * * * *', 'minimum_new': 1})"
+)
+SESSIONS = (
+    "from collections import Counter; from training.models import TrainingSession; "
+    "rows = TrainingSession.objects.values_list('trigger', 'status'); "
+    "print(', '.join(f'{n} {how} {status}' for (how, status), n in Counter(rows).items()))"
+)
 
 
 @dataclass
@@ -63,10 +74,14 @@ def main() -> int:
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="endurance-") as scratch, running(Path(scratch)) as product:
         product.manage("import_anomalies", *map(str, arguments.files))
+        if arguments.scheduled:
+            product.shell(EVERY_MINUTE)
         tally, growth = Tally(), Growth()
         begin = time.monotonic()
         _run(product, tally, growth, arguments)
-        return _report(tally, growth, list(_bad_lines(Path(scratch))), time.monotonic() - begin)
+        seconds = time.monotonic() - begin
+        print("Sessions: " + product.shell(SESSIONS))
+        return _report(tally, growth, list(_bad_lines(Path(scratch))), seconds)
 
 
 def _run(product: Product, tally: Tally, growth: Growth, arguments: argparse.Namespace) -> None:
@@ -76,13 +91,16 @@ def _run(product: Product, tally: Tally, growth: Growth, arguments: argparse.Nam
     def client(with_token: str = token) -> Client:
         return Client(product=product, tally=tally, number=next(numbers), token=with_token)
 
-    threads = [keep_at(write, client(), 0.5, stop) for _ in range(arguments.writers)]
-    threads += [keep_at(predict, client(), 0.25, stop) for _ in range(arguments.predictors)]
+    pause = 0.5 / arguments.pace
+    threads = [keep_at(write, client(), pause, stop) for _ in range(arguments.writers)]
+    threads += [keep_at(read, client(), pause, stop) for _ in range(arguments.readers)]
+    threads += [keep_at(predict, client(), pause / 2, stop) for _ in range(arguments.predictors)]
     for name in REVIEWERS:
         reviewer = client("")
         reviewer.log_in(name)
         threads.append(keep_at(review, reviewer, 2.0, stop))
-    threads.append(keep_at(train, client(), arguments.train_every, stop))
+    if not arguments.scheduled:
+        threads.append(keep_at(train, client(), arguments.train_every, stop))
     until = time.monotonic() + arguments.minutes * 60
     while time.monotonic() < until:
         time.sleep(SAMPLED_EVERY)
@@ -165,6 +183,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--predictors", type=int, default=6)
+    parser.add_argument("--readers", type=int, default=0)
+    parser.add_argument("--pace", type=float, default=1, help="how many times as often they ask (default: 1)")
+    parser.add_argument("--scheduled", action="store_true", help="the scheduler trains, every minute")
     parser.add_argument("--train-every", type=float, default=60, metavar="SECONDS")
     return parser.parse_args()
 

@@ -19,6 +19,14 @@ REVIEW = "/admin/training/anomaly/review/"
 SCORES = ("availability_score", "fiability_score", "process_safety_score")
 INPUT = re.compile(r"<input\b[^>]*>")
 ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+LISTS = (
+    "anomalies/?ordering=-created_at",
+    "anomalies/?status=pending",
+    "anomalies/?search=vapeur",
+    "predictions/",
+    "training-sessions/",
+    "model-versions/",
+)
 WORDS = ["fuite vapeur", "bruit anormal", "vibration palier", "huile pompe", "vanne purge", "niveau ballon"]
 
 
@@ -107,6 +115,12 @@ def predict(client: Client) -> None:
         with client.tally.step("looked"):
             client.ask("get", "/train/status")
             client.ask("get", "/health")
+
+
+def read(client: Client) -> None:
+    """A client goes through what there is: a list, in some order, or with some words."""
+    with client.tally.step("read"):
+        client.ask("get", "/api/v1/" + client.random.choice(LISTS))
 
 
 def review(client: Client) -> None:
