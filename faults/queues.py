@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from faults.invariants import Ledger
 from faults.product import Product, last_session, wait_for_end
@@ -35,7 +34,7 @@ class Watch(threading.Thread):
         since = time.monotonic()
         while not self._ended.wait(SAMPLE):
             now = time.monotonic()
-            if sum(_works(process) for process in self._product.trainings()) < 2:
+            if sum(process.state not in "TZX" for process in self._product.trainings()) < 2:
                 since = now
             self.longest = max(self.longest, now - since)
 
@@ -43,12 +42,6 @@ class Watch(threading.Thread):
         self._ended.set()
         self.join()
         return self.longest
-
-
-def _works(process: Running) -> bool:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZX"
-    return False
 
 
 @contextmanager
@@ -98,7 +91,7 @@ def _part(product: Product, number: int) -> Running | None:
 def _kill(product: Product, process: Running | None) -> None:
     if process is not None:
         process.signal(signal.SIGKILL)
-        wait_until(lambda: process not in running(product.mark), 5)
+        wait_until(lambda: process.state in "ZX", 5)
         return
     queue = product.queues.pop()
     assert queue.process is not None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ class Running:
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
+
+    @property
+    def state(self) -> str:
+        """Its letter in proc(5), now; X when it is gone. One that dies has lost its mark before it is a Z."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return "X"
 
 
 def running(mark: str) -> list[Running]:
