@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from nodes.fleet import LEASE, Fleet, started_at, wait_until
+import requests
+
+from nodes.fleet import LEASE, Fleet, is_healthy, started_at, wait_until
 from nodes.report import Report
 
 CLOCK = 0.05  # seconds by which the clock of processes may be behind
@@ -53,6 +55,7 @@ class Trainings:
     report: Report
     watch: Watch
     answers: Counter[int] = field(default_factory=Counter)
+    lost: int = 0  # answers, with the node that was asked
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
@@ -124,12 +127,21 @@ class Trainings:
         time.sleep(PAUSE)
 
     def _request(self) -> dict[str, int]:
+        """To the nodes in turn. Who gets no answer asks the next one, with the same key."""
         number = next(self.numbers)
-        node = self.fleet.webs[number % len(self.fleet.webs)]
-        response = self.fleet.ask(node, "/train", [_record(number)], Prefer="respond-async")
-        self.answers[response.status_code] += 1
-        answer: dict[str, int] = response.json()
-        return answer
+        headers = {"Prefer": "respond-async", "Idempotency-Key": f"{self.fleet.token}-{number}"}
+        for node in self.fleet.webs[number % len(self.fleet.webs) :] + self.fleet.webs:
+            try:
+                response = self.fleet.ask(node, "/train", [_record(number)], **headers)
+            except requests.ConnectionError:
+                if is_healthy(node):
+                    raise
+                self.lost += 1  # the node was killed, or has only just been started
+                continue
+            self.answers[response.status_code] += 1
+            answer: dict[str, int] = response.json()
+            return answer
+        raise RuntimeError("No web node answers.")
 
     def _is_active(self) -> bool:
         query = "SELECT count(*) FROM training_trainingsession WHERE status IN ('queued', 'running')"
@@ -149,7 +161,8 @@ class Trainings:
         accepted, refused = self.answers[202], self.answers[409]
         self.report.say(
             f"{self.answers.total()} requests for trainings: {accepted} accepted, {refused} refused "
-            f"because one ran, {self.answers.total() - accepted - refused} others",
+            f"because one ran, {self.answers.total() - accepted - refused} others; {self.lost} asked again, "
+            "since their node was down",
             holds=set(self.answers) <= {202, 409},
         )
         self.report.say(
