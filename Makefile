@@ -28,7 +28,7 @@ e2e: $(VENV)/.test
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null
 	$(BIN)/pytest e2e -n 0 -rP
 
-# Several machines on this one, some of them killed: needs PostgreSQL and Redis on loopback. NODES=--short: two minutes.
+# Several machines on this one, some of them killed: needs PostgreSQL and Redis on loopback. NODES=--short: some minutes.
 nodes: $(VENV)/.test
 	$(BIN)/python -m nodes $(NODES)
 

@@ -37,7 +37,7 @@ logconfig_dict = {
 }
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when a worker imports it
 METRICS_PREFIX = (
-    "anomaly-metrics-"  # of the directory, when none is given; then the master's process and a dash
+    "anomaly-metrics-"  # of the directory, if none is given; the master's process and a dash follow
 )
 control_socket_disable = True  # it would listen in the home directory
 

@@ -54,7 +54,7 @@ def _start(ours: Fleet, report: Report) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m nodes", description=__doc__)
     parser.add_argument(
-        "--short", action="store_true", help="40 requests, 12 activations, files of 60,000 rows: two minutes"
+        "--short", action="store_true", help="40 requests, 12 activations, files of 60,000 rows: some minutes"
     )
     parser.add_argument("--parts", nargs="+", choices=["trainings", "jobs"], default=["trainings", "jobs"])
     parser.add_argument("--rows", type=int, help="of the files of reports (default: 1,000,000)")
