@@ -250,11 +250,13 @@ def _recover(session: TrainingSession) -> bool:
     )
     if session.cancel_requested:
         return _end(queued, Status.CANCELLED)
-    # A minute since anybody worked on it: who has waited for a lease to run out has that much less.
-    limit = settings.TRAINING_QUEUE_LIMIT
-    if timezone.now() - (session.heartbeat_at or session.queued_at) <= timedelta(seconds=limit):
+    limit = timedelta(seconds=settings.TRAINING_QUEUE_LIMIT)
+    # The wait for a dead worker's lease counts too, half at most: everything may have been down for a day.
+    waited = min(session.queued_at - (session.heartbeat_at or session.queued_at), limit / 2)
+    if timezone.now() - session.queued_at <= limit - waited:
         return False
-    reason = f"No queue worker took the training session within {limit} s. Start one with: {WORKER_COMMAND}"
+    seconds = round((limit - waited).total_seconds())
+    reason = f"No queue worker took the training session within {seconds} s. Start one with: {WORKER_COMMAND}"
     return _end(queued, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
 
 

@@ -62,14 +62,15 @@ def session_stuck() -> Iterator[Trouble]:
     """A session that nobody takes, or whose worker fell silent."""
     patience = timedelta(seconds=settings.TRAINING_CLAIM_WAIT)
     for session in TrainingSession.objects.active():
-        heard = session.heartbeat_at or session.queued_at
-        facts = {"session": session.pk, "seconds": _seconds_since(heard)}
-        if session.status == Status.QUEUED and timezone.now() - session.queued_at > patience:
+        is_queued = session.status == Status.QUEUED
+        since = session.queued_at if is_queued else session.heartbeat_at or session.queued_at
+        if timezone.now() - since > patience if is_queued else session.lease_expired:
             yield Trouble(
-                code=Code.SESSION_UNCLAIMED, subject=str(session.pk), facts=facts, since=session.queued_at
+                code=Code.SESSION_UNCLAIMED if is_queued else Code.LEASE_EXPIRED,
+                subject=str(session.pk),
+                facts={"session": session.pk, "seconds": _seconds_since(since)},
+                since=since,
             )
-        elif session.status == Status.RUNNING and session.lease_expired:
-            yield Trouble(code=Code.LEASE_EXPIRED, subject=str(session.pk), facts=facts, since=heard)
 
 
 def schedule_troubles() -> Iterator[Trouble]:
