@@ -129,7 +129,7 @@ class Trainings:
     def _request(self) -> dict[str, int]:
         """To the nodes in turn. Who gets no answer asks the next one, with the same key."""
         number = next(self.numbers)
-        headers = {"Prefer": "respond-async", "Idempotency-Key": f"{self.fleet.token}-{number}"}
+        headers = {"Prefer": "respond-async", "Idempotency-Key": f"training-{number}"}
         for node in self.fleet.webs[number % len(self.fleet.webs) :] + self.fleet.webs:
             try:
                 response = self.fleet.ask(node, "/train", [_record(number)], **headers)

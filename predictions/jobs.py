@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -25,6 +25,7 @@ from training import artifacts
 from training.datafiles import DataFileError
 from training.datafiles.tables import Table, read_tables
 from training.errors import InvalidRecordsError, NotAllowedNowError, StorageError, UnservableVersionError
+from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
 from training.models import ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -39,13 +40,17 @@ Status = PredictionJob.Status
 Piece = PredictionChunk.Status
 
 
-def receive_job(*, file: TemporaryUploadedFile, user: User | None) -> PredictionJob:
+def receive_job(
+    *, file: TemporaryUploadedFile, user: User | None, request: RequestKey | None = None
+) -> PredictionJob:
     """Store the file's rows in pieces, to be scored by the version that serves now.
 
-    Raises InvalidRecordsError when it is no such file, or holds no row or too many; NotAllowedNowError when
-    too many jobs wait; ModelNotLoadedError. Nothing is stored then. A wrong row does not stop the others: the
-    result says what is wrong with it.
+    A `request` that came before gets its job of then. Raises InvalidRecordsError when it is no such file, or
+    holds no row or too many; NotAllowedNowError when too many jobs wait; ModelNotLoadedError; KeyReusedError.
+    Nothing is stored then. A wrong row does not stop the others: the result says what is wrong with it.
     """
+    if begun := begun_by(PredictionJob.objects.all(), request, user):
+        return begun
     if PredictionJob.objects.active().count() >= MOST_ACTIVE:
         raise NotAllowedNowError(f"{MOST_ACTIVE} prediction jobs wait or run: try again when one has ended.")
     job = PredictionJob.objects.create(
@@ -61,7 +66,23 @@ def receive_job(*, file: TemporaryUploadedFile, user: User | None) -> Prediction
     except InvalidRecordsError:
         job.delete()
         raise
-    PredictionJob.objects.filter(pk=job.pk).update(status=Status.QUEUED, rows=rows)
+    return _received(job, rows, request)
+
+
+def _received(job: PredictionJob, rows: int, request: RequestKey | None) -> PredictionJob:
+    """The job waits from now on; of two requests that were sent at a time, the first one's."""
+    try:
+        with transaction.atomic():
+            whole = PredictionJob.objects.filter(pk=job.pk)
+            whole.update(status=Status.QUEUED, rows=rows, **columns_of(request))
+    except IntegrityError as error:
+        if not is_repeat(error):
+            raise
+        job.delete()
+        twin = begun_by(PredictionJob.objects.all(), request, job.requested_by)
+        if twin is None:
+            raise
+        return twin
     job.refresh_from_db()
     return job
 

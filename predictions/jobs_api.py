@@ -1,6 +1,8 @@
 """/api/v1/prediction-jobs/: long files of reports, scored by all nodes together."""
 
+from hashlib import file_digest
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +21,7 @@ from rest_framework.reverse import reverse
 from predictions.jobs import cancel_job, receive_job, result_of, seconds_left
 from predictions.models import PredictionJob
 from training.admin.upload_limit import BoundedUploadHandler
+from training.api import request_keys
 from training.api.schema import ErrorSerializer
 from training.api.v1.base import ResourceViewSet, location
 from training.api.v1.fields import UsernameField
@@ -110,14 +113,21 @@ class PredictionJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Res
 
     @extend_schema(
         request={"multipart/form-data": UploadSerializer},
-        responses={202: JobSerializer, 400: ErrorSerializer, 409: ErrorSerializer, 503: ErrorSerializer},
+        parameters=[request_keys.PARAMETER],
+        responses={
+            202: JobSerializer,
+            **dict.fromkeys((400, 409, 503), ErrorSerializer),
+            422: OpenApiResponse(ErrorSerializer, request_keys.TAKEN),
+        },
     )
     def create(self, request: Request) -> Response:
         """Have a file of up to 1,000,000 rows scored by the version that serves; the answer does not wait."""
         serializer = UploadSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         file: TemporaryUploadedFile = serializer.validated_data["file"]
-        job = receive_job(file=file, user=self.caller)
+        with Path(file.temporary_file_path()).open("rb") as content:
+            key = request_keys.request_key_of(request, file_digest(content, "sha256").hexdigest())
+        job = receive_job(file=file, user=self.caller, request=key)
         return Response(
             self.get_serializer(job).data,
             status=HTTPStatus.ACCEPTED,

@@ -12,7 +12,18 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ml", "errors", "processes", "launcher"},
     {"models", "criticality", "shelves"},
-    {"rules", "datafiles", "frames", "artifacts", "sample", "posting", "roles", "acts", "findings"},
+    {
+        "rules",
+        "datafiles",
+        "frames",
+        "artifacts",
+        "sample",
+        "posting",
+        "roles",
+        "acts",
+        "findings",
+        "idempotency",
+    },
     {
         "records",
         "validation",

@@ -23,6 +23,13 @@ class SessionActiveError(TrainingError):
         super().__init__("Training already in progress. Please wait and try again.")
 
 
+class KeyReusedError(TrainingError):
+    """The Idempotency-Key names another request of the same caller."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was sent with another request: each one needs its own.")
+
+
 class NoWorkerError(TrainingError):
     """No queue worker took the session in time. The records are kept."""
 

@@ -28,6 +28,7 @@ from training.errors import (
     NoWorkerError,
     SessionActiveError,
 )
+from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
 from training.ml.failpoints import failpoint
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
@@ -45,14 +46,19 @@ WORKER_COMMAND = "python manage.py qcluster"
 POLL_SECONDS = 0.05
 
 
-def accept_batch(*, reports: Sequence[ScoredReport], user: User | None = None) -> TrainingSession:
+def accept_batch(
+    *, reports: Sequence[ScoredReport], user: User | None = None, request: RequestKey | None = None
+) -> TrainingSession:
     """Store the records as approved, create the session and ring the queue: all of it or nothing.
 
-    Raises SessionActiveError while another session is queued or running; nothing is stored then.
+    A `request` that came before gets its session of then. Raises SessionActiveError while another session is
+    queued or running, KeyReusedError; nothing is stored then.
     """
+    if begun := begun_by(TrainingSession.objects.all(), request, user):
+        return begun
     _refuse_while_active()
     with transaction.atomic():
-        session = _create(trigger=TrainingSession.Trigger.API, user=user)
+        session = _create(trigger=TrainingSession.Trigger.API, user=user, request=request)
         # In one order, as in api/v1: two that bring the same new ids wait for each other, no deadlock.
         ordered = sorted(reports, key=lambda report: report.anomaly_id)
         counts = store_records(
@@ -67,17 +73,24 @@ def accept_batch(*, reports: Sequence[ScoredReport], user: User | None = None) -
 
 
 def start_session(
-    *, trigger: TrainingSession.Trigger, user: User | None = None, enqueue: bool = True
+    *,
+    trigger: TrainingSession.Trigger,
+    user: User | None = None,
+    request: RequestKey | None = None,
+    enqueue: bool = True,
 ) -> TrainingSession:
     """A session on what is approved; without `enqueue` the caller claims it itself.
 
-    Raises SessionActiveError, or NothingApprovedError when there is nothing to train on.
+    A `request` that came before gets its session of then. Raises SessionActiveError, KeyReusedError, or
+    NothingApprovedError when there is nothing to train on.
     """
+    if begun := begun_by(TrainingSession.objects.all(), request, user):
+        return begun
     _refuse_while_active()
     if not Anomaly.objects.approved().exists():
         raise NothingApprovedError("There is no approved anomaly to train on. Import or approve some first.")
     with transaction.atomic():
-        session = _create(trigger=trigger, user=user)
+        session = _create(trigger=trigger, user=user, request=request)
         if enqueue:
             ring(session.pk)
     return session
@@ -292,11 +305,13 @@ def _refuse_while_active() -> None:
         raise SessionActiveError
 
 
-def _create(*, trigger: TrainingSession.Trigger, user: User | None) -> TrainingSession:
+def _create(
+    *, trigger: TrainingSession.Trigger, user: User | None, request: RequestKey | None
+) -> TrainingSession:
     try:
-        return TrainingSession.objects.create(trigger=trigger, requested_by=user)
+        return TrainingSession.objects.create(trigger=trigger, requested_by=user, **columns_of(request))
     except IntegrityError as error:
-        if "one_active_session" in str(error):
+        if "one_active_session" in str(error) or is_repeat(error):
             raise SessionActiveError from error
         raise
 

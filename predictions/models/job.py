@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from training.models import ModelVersion
+from training.models.begun import BegunByRequest, one_row_per_request
 
 
 class PredictionJobQuerySet(models.QuerySet["PredictionJob"]):
@@ -17,7 +18,7 @@ class PredictionJobQuerySet(models.QuerySet["PredictionJob"]):
         return self.filter(status__in=PredictionJob.ACTIVE)
 
 
-class PredictionJob(models.Model):
+class PredictionJob(BegunByRequest):
     """receiving → queued → running → succeeded | failed | cancelled; one version scores all of it."""
 
     class Status(models.TextChoices):
@@ -62,10 +63,11 @@ class PredictionJob(models.Model):
         default_permissions = ("view", "add")
         indexes = [models.Index(fields=["status", "id"], name="prediction_job_status")]
         constraints = [
+            one_row_per_request("one_job_per_request_key"),
             models.CheckConstraint(
                 condition=Q(rows_refused__lte=F("rows_done")) & Q(rows_done__lte=F("rows")),
                 name="prediction_job_counts",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

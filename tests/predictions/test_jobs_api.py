@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,13 +38,47 @@ def sender(client_of: ClientOf, version: ModelVersion) -> APIClient:
     return client_of(SEE, ADD)
 
 
-def post(client: APIClient, content: str | None = None, name: str = "night.csv") -> Any:
+def post(
+    client: APIClient, content: str | None = None, name: str = "night.csv", key: str | None = None
+) -> Any:
     raw = (csv_text() if content is None else content).encode()
-    return client.post(JOBS, {"file": SimpleUploadedFile(name, raw, "text/csv")}, format="multipart")
+    file = SimpleUploadedFile(name, raw, "text/csv")
+    headers = {"Idempotency-Key": key} if key else {}
+    return client.post(JOBS, {"file": file}, format="multipart", headers=headers)
 
 
 def work() -> None:
     jobs.score_pieces(is_stopped=lambda: False)
+
+
+def test_a_file_sent_again_under_its_key_is_scored_once(sender: APIClient) -> None:
+    first, second = post(sender, key="monday"), post(sender, name="again.csv", key="monday")
+    work()
+    third = post(sender, key="monday")
+    assert [answer.status_code for answer in (first, second, third)] == [202, 202, 202]
+    assert {answer.json()["id"] for answer in (first, second, third)} == {PredictionJob.objects.get().pk}
+    assert third.json()["status"] == "succeeded"
+    other = post(sender, csv_text([("B-1", "fuite", "Vanne", "eq-1")]), key="monday")
+    assert other.status_code == 422
+    assert other.json()["error"].startswith("This Idempotency-Key was sent with another request")
+    assert PredictionJob.objects.count() == 1
+
+
+def test_of_a_file_sent_twice_at_a_time_the_first_one_stays(
+    sender: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_rows = jobs._store_pieces
+
+    def while_another_is_faster(job: PredictionJob, path: Path) -> int:
+        monkeypatch.setattr(jobs, "_store_pieces", read_rows)
+        assert post(sender, key="monday").status_code == 202
+        return read_rows(job, path)
+
+    monkeypatch.setattr(jobs, "_store_pieces", while_another_is_faster)
+    answer = post(sender, key="monday")
+    job = PredictionJob.objects.get()
+    assert (answer.status_code, answer.json()["id"]) == (202, job.pk)
+    assert PredictionChunk.objects.filter(job=job).count() == PredictionChunk.objects.count() == 1
 
 
 def test_a_file_is_sent_followed_and_fetched(sender: APIClient, version: ModelVersion) -> None:

@@ -18,6 +18,7 @@ from rest_framework.settings import api_settings
 from training.errors import (
     BackupError,
     InvalidRecordsError,
+    KeyReusedError,
     LeaseLostError,
     ModelNotLoadedError,
     NotAllowedNowError,
@@ -36,6 +37,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     NothingApprovedError: HTTPStatus.CONFLICT,
     NotAllowedNowError: HTTPStatus.CONFLICT,
     LeaseLostError: HTTPStatus.CONFLICT,
+    KeyReusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoWorkerError: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelNotLoadedError: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from training.api.permissions import MayRead, requires
+from training.api.request_keys import request_key_of
 from training.errors import UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Backup, TrainingSession
@@ -38,7 +39,10 @@ class TrainView(APIView):
 
     def post(self, request: Request) -> Response:
         begin = time.monotonic()
-        session = accept_batch(reports=validate_batch(body_of(request)), user=user_of(request))
+        reports = validate_batch(body_of(request))
+        session = accept_batch(
+            reports=reports, user=user_of(request), request=request_key_of(request, request.data)
+        )
         if not wait_for_claim(session, settings.TRAINING_CLAIM_WAIT):
             expire_unclaimed(session)
         patience, applied = preference_of(request)

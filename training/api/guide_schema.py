@@ -5,9 +5,11 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from training.api import request_keys
 from training.api.schema import FORBIDDEN, OPTIONAL_AUTH, UNKNOWN_CALLER, answer, describe
 from training.api.v1.fields import ScoreField
 from training.api.v1.reports import ReportSerializer
+from training.errors import KeyReusedError
 from training.ml.records import TARGETS
 from training.validation import REQUIRED
 
@@ -146,6 +148,7 @@ def refusal(sentence: str) -> dict[str, Any]:
 
 
 NOT_JSON = refusal("The request body is not JSON: Expecting value: line 1 column 1 (char 0).")
+REUSED = refusal(str(KeyReusedError()))
 UNKNOWN = answer(UNKNOWN_CALLER, refusal("Invalid token."))
 
 
@@ -186,7 +189,8 @@ describe(
                 OpenApiTypes.STR,
                 OpenApiParameter.HEADER,
                 description="`respond-async`, or `wait=N` seconds: 202 when the training goes on longer.",
-            )
+            ),
+            request_keys.PARAMETER,
         ],
         examples=[OpenApiExample("One record", value=RECORD, request_only=True)],
         responses={
@@ -195,6 +199,7 @@ describe(
             **denials("training.train_models"),
             400: answer("The batch breaks the contract. Nothing was stored.", INVALID, NOT_JSON),
             409: answer("Another session is queued or running. Nothing was stored.", BUSY),
+            422: answer(request_keys.TAKEN, REUSED),
             500: answer("The training failed. The records are kept.", FAILED),
             503: answer("No worker took the session. The records are kept.", NO_WORKER),
         },

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from training.models.backup import Backup
+from training.models.begun import BegunByRequest, one_row_per_request
 from training.models.version import ModelVersion
 
 
@@ -23,7 +24,7 @@ class TrainingSessionQuerySet(models.QuerySet["TrainingSession"]):
         return self.filter(status=TrainingSession.Status.SUCCEEDED)
 
 
-class TrainingSession(models.Model):
+class TrainingSession(BegunByRequest):
     """queued → running → succeeded | failed | cancelled; a scheduled one may be skipped at once.
 
     Every transition is a conditional update (compare-and-set). `attempts` is raised by each claim and
@@ -127,6 +128,7 @@ class TrainingSession(models.Model):
             models.UniqueConstraint(
                 models.Value(1), condition=Q(status__in=["queued", "running"]), name="one_active_session"
             ),
+            one_row_per_request("one_session_per_request_key"),
             models.CheckConstraint(
                 condition=~Q(status="succeeded") | Q(model_version__isnull=False),
                 name="succeeded_session_has_version",

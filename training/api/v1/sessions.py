@@ -3,13 +3,15 @@
 from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from training import sessions
+from training.api import request_keys
+from training.api.schema import ErrorSerializer
 from training.api.v1.base import ResourceViewSet, location
 from training.api.v1.fields import UsernameField
 from training.api.v1.filters import SessionFilter
@@ -82,10 +84,18 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         super().initial(request, *args, **kwargs)
         sessions.recover_sessions()
 
-    @extend_schema(request=None, responses={202: SessionSerializer})
+    @extend_schema(
+        request=None,
+        parameters=[request_keys.PARAMETER],
+        responses={202: SessionSerializer, 422: OpenApiResponse(ErrorSerializer, request_keys.TAKEN)},
+    )
     def create(self, request: Request) -> Response:
         """Start a session with what is approved; the answer does not wait for its end."""
-        session = sessions.start_session(trigger=TrainingSession.Trigger.API, user=self.caller)
+        session = sessions.start_session(
+            trigger=TrainingSession.Trigger.API,
+            user=self.caller,
+            request=request_keys.request_key_of(request),
+        )
         return Response(
             SessionSerializer(session).data,
             status=HTTPStatus.ACCEPTED,
