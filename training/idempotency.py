@@ -25,14 +25,10 @@ class RequestKey:
     key: str
     digest: str
 
-    @property
-    def columns(self) -> dict[str, str]:
-        return {"request_key": self.key, "request_digest": self.digest}
-
 
 def columns_of(request: RequestKey | None) -> dict[str, str]:
     """What the row that the request begins says of it."""
-    return request.columns if request else {}
+    return {"request_key": request.key, "request_digest": request.digest} if request else {}
 
 
 def begun_by(rows: QuerySet[Begun], request: RequestKey | None, user: User | None) -> Begun | None:
