@@ -59,9 +59,10 @@ class ResourceSchema(AutoSchema):
 
     def _errors(self, operation: dict[str, Any]) -> dict[int, str]:
         errors = {401: UNKNOWN_CALLER, 403: FORBIDDEN}
-        if "requestBody" in operation or self._is_list_view():
+        places = {parameter["in"] for parameter in operation.get("parameters", [])}
+        if "requestBody" in operation or "header" in places or self._is_list_view():
             errors[400] = REFUSED
-        if any(parameter["in"] == "path" for parameter in operation.get("parameters", [])):
+        if "path" in places:
             errors[404] = UNKNOWN_ROW
         if self.method == "POST":
             errors[409] = CONFLICT

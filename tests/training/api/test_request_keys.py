@@ -165,6 +165,12 @@ def test_a_session_is_started_once(trainer: APIClient) -> None:
     assert OrmQ.objects.count() == 1
 
 
+def test_the_description_names_what_the_header_may_be_answered_with(client: Client) -> None:
+    operation = client.get("/api/v1/schema/?format=json").json()["paths"][SESSIONS]["post"]
+    assert {"400", "409", "422"} <= set(operation["responses"])
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key"]
+
+
 def test_a_key_of_train_is_none_for_a_session_without_records(trainer: APIClient, works: Works) -> None:
     works(claim, finish)
     train(trainer, records(1))
