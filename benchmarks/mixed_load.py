@@ -148,13 +148,16 @@ def train(client: Client) -> None:
 
 
 def keep_at(
-    work: Callable[[Client], None], client: Client, pause: float, stop: threading.Event
+    work: Callable[[Client], None], client: Client, every: float, stop: threading.Event
 ) -> threading.Thread:
-    """A thread that does it again and again, `pause` seconds apart on average."""
+    """A thread that does it every so many seconds on average, however long it takes."""
 
     def loop() -> None:
-        while not stop.wait(pause * client.random.uniform(0.5, 1.5)):
+        taken = 0.0
+        while not stop.wait(max(0.0, every * client.random.uniform(0.5, 1.5) - taken)):
+            begin = time.monotonic()
             work(client)
+            taken = time.monotonic() - begin
 
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()
