@@ -16,7 +16,7 @@ from anomalyproject.logs import FORMATS, JSON, LINE, logging_config
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '5000')}"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
-worker_class = "gthread"
+worker_class = "anomalyproject.worker.Worker"  # threads, and the form of our errors
 threads = int(os.environ.get("WEB_THREADS", "16"))
 timeout = 60  # of a worker that no longer answers; a waiting request does not count
 graceful_timeout = 5
