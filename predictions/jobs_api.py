@@ -1,5 +1,6 @@
 """/api/v1/prediction-jobs/: long files of reports, scored by all nodes together."""
 
+from functools import partial
 from hashlib import file_digest
 from http import HTTPStatus
 from pathlib import Path
@@ -125,8 +126,7 @@ class PredictionJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Res
         serializer = UploadSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         file: TemporaryUploadedFile = serializer.validated_data["file"]
-        with Path(file.temporary_file_path()).open("rb") as content:
-            key = request_keys.request_key_of(request, file_digest(content, "sha256").hexdigest())
+        key = request_keys.request_key_of(request, partial(_digest_of, file))
         job = receive_job(file=file, user=self.caller, request=key)
         return Response(
             self.get_serializer(job).data,
@@ -150,3 +150,8 @@ class PredictionJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Res
         response = StreamingHttpResponse(result_of(job), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="predictions-{job.pk}.csv"'
         return response
+
+
+def _digest_of(file: TemporaryUploadedFile) -> str:
+    with Path(file.temporary_file_path()).open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()

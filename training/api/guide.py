@@ -40,9 +40,8 @@ class TrainView(APIView):
     def post(self, request: Request) -> Response:
         begin = time.monotonic()
         reports = validate_batch(body_of(request))
-        session = accept_batch(
-            reports=reports, user=user_of(request), request=request_key_of(request, request.data)
-        )
+        key = request_key_of(request, lambda: request.data)
+        session = accept_batch(reports=reports, user=user_of(request), request=key)
         if not wait_for_claim(session, settings.TRAINING_CLAIM_WAIT):
             expire_unclaimed(session)
         patience, applied = preference_of(request)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -23,8 +24,8 @@ PARAMETER = OpenApiParameter(
 TAKEN = "The Idempotency-Key was sent with another request before. Nothing was stored."
 
 
-def request_key_of(request: Request, asked: Any = None) -> RequestKey | None:
-    """What the request calls itself; None when it has no name. `asked` is what it asks for, as JSON knows it.
+def request_key_of(request: Request, asked: Callable[[], Any] = lambda: None) -> RequestKey | None:
+    """What the request calls itself; None when it has no name. `asked` tells what it asks for, in JSON.
 
     Raises ParseError when the name is none.
     """
@@ -33,4 +34,4 @@ def request_key_of(request: Request, asked: Any = None) -> RequestKey | None:
         return None
     if not VISIBLE.fullmatch(key):
         raise ParseError(f"{HEADER} must be 1 to 255 visible ASCII characters.")
-    return RequestKey(key=key, digest=sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest())
+    return RequestKey(key=key, digest=sha256(json.dumps(asked(), sort_keys=True).encode()).hexdigest())
