@@ -71,10 +71,9 @@ def test_trains_and_survives_the_death_of_an_idle_worker(queue: Queue) -> None:
     assert (session.status, session.attempts, session.reason) == (Status.SUCCEEDED, 1, "")
     assert session.model_version is not None
     assert session.model_version.dataset_rows == 602
-    assert dict(Schedule.objects.values_list("func", "repeats")) == {
-        "os.system": 0,
-        "training.tasks.train_on_schedule": -1,
-    }
+    # The watchdog looks after two seconds, the scheduler after thirty; the training may be over before both.
+    mended = {"os.system": 0, "training.tasks.train_on_schedule": -1}
+    wait_until(lambda: dict(Schedule.objects.values_list("func", "repeats")) == mended)
     wait_until(lambda: not OrmQ.objects.exists())
 
     kill(queue, queue.parts()[0])  # it takes the lock of the task queue along
