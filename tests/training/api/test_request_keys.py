@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -186,23 +187,18 @@ def test_of_twenty_that_come_at_once_one_is_accepted_and_none_refused_as_another
     user = user_with("training.train_models")
     reports, key = validate_batch(records(1)), RequestKey(key="monday", digest="d" * 64)
     barrier = threading.Barrier(20)
-    found: list[int | None] = []
 
-    def send() -> None:
+    def send(_number: int) -> int | None:
         barrier.wait()
         try:
-            found.append(sessions.accept_batch(reports=reports, user=user, request=key).pk)
+            return sessions.accept_batch(reports=reports, user=user, request=key).pk
         except SessionActiveError:
-            found.append(None)
+            return None
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=send) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 20
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(send, range(20)))
     assert set(found) - {None} == {the_session().pk}
     assert sessions.accept_batch(reports=reports, user=user, request=key) == the_session()
 
