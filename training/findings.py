@@ -88,6 +88,52 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The database does not answer."),
         _("Start it, and look at DATABASE_URL: python manage.py doctor."),
     ),
+    Code.VERSION_NOT_COMPARED: (
+        _("%(version)s was not compared with the version that serves: %(reason)s"),
+        _("It was not activated by itself. Compare them by hand, then activate it or keep the champion."),
+    ),
+    Code.NODE_INCOMPATIBLE: (
+        _("%(node)s has other libraries than the active version: %(reason)s"),
+        _("Install the same release there (pip install -r requirements.txt), then start it again."),
+    ),
+    Code.FILES_UNKNOWN: (
+        _(
+            "Directories in %(where)s are signed with our keys, but no row knows them:"
+            " %(count)d, such as %(example)s."
+        ),
+        _("Nothing was removed. python manage.py doctor --fix moves them aside; then remove them by hand."),
+    ),
+    Code.STORAGE_FOREIGN: (
+        _("The storage belongs to another installation: %(reason)s"),
+        _(
+            "Give each installation a storage of its own. If this one is its heir:"
+            " python manage.py adopt_storage."
+        ),
+    ),
+    Code.STORAGE_UNREACHABLE: (
+        _("%(host)s cannot reach the storage of models and backups: %(reason)s"),
+        _("Look at the storage and the network to it. What is loaded goes on predicting."),
+    ),
+    Code.STORAGE_READ_ONLY: (
+        _("%(host)s cannot write where models and backups are kept: %(reason)s"),
+        _("Look at the disk and at who owns MEDIA_ROOT. No training and no backup succeeds meanwhile."),
+    ),
+    Code.BACKUP_NEVER: (
+        _("There are records and no backup of them."),
+        _("The queue makes one by itself. If this stays: python manage.py create_backup tells why."),
+    ),
+    Code.DATABASE_READ_ONLY: (
+        _("The database cannot be written: %(reason)s"),
+        _("Look at the database's disk. Nothing new is accepted meanwhile; predictions go on."),
+    ),
+    Code.CACHE_UNREACHABLE: (
+        _("%(host)s cannot reach Redis: %(reason)s"),
+        _("Look at REDIS_URL. Each process counts its callers by itself meanwhile."),
+    ),
+    Code.TRAININGS_FAILING: (
+        _("The last %(count)d trainings failed: %(reason)s"),
+        _("The session's page says why and what to do."),
+    ),
 }
 
 
