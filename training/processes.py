@@ -1,6 +1,7 @@
-"""Processes that end together: a child dies with its parent, a group is killed whole."""
+"""Processes that end together, and those that work behind the others: a child dies with its parent."""
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -8,11 +9,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from django.conf import settings
 
+logger = logging.getLogger(__name__)
+
 PR_SET_PDEATHSIG = 1
+BATCH_NICE = 10  # of trainings, prediction jobs, reports and backups: answers to people go first
 STOPPED_BY_SIGNAL = 128 + signal.SIGTERM  # the exit code that a shell reports
 
 
@@ -74,6 +79,21 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(STOPPED_BY_SIGNAL)
+
+
+def lower_priority() -> None:
+    """Put this process and all it starts behind those that answer people, on a machine that is busy.
+
+    Linux schedules by session (setsid) before it looks at `nice` (sched(7), "The autogroup feature"), and
+    `spawn_command` gives each command a session of its own: the session's own value counts there.
+    """
+    os.nice(max(0, BATCH_NICE - os.nice(0)))
+    session = Path("/proc/self/autogroup")
+    if session.exists():
+        try:
+            session.write_text(str(BATCH_NICE), encoding="ascii")
+        except OSError as error:  # EAGAIN: the kernel takes ten a second from all users but root
+            logger.debug("The session keeps its priority: %s", error)
 
 
 def tie_forks_to_their_parents() -> None:

@@ -5,7 +5,6 @@ take memory and time that neither the watch nor a training has to give.
 """
 
 import logging
-import os
 import time
 from datetime import datetime, timedelta
 
@@ -40,7 +39,6 @@ def is_due() -> bool:
 
 def keep_up() -> None:
     """Read back what was not read lately, and make a backup when one is due. What fails is in its row."""
-    os.nice(10)
     for stored in _unread():
         try:
             if isinstance(stored, Backup):

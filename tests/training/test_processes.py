@@ -76,3 +76,38 @@ def test_forks_die_with_their_parents(settings: Settings) -> None:
     started = time.monotonic()
     assert process.communicate()[0] == ""  # returns when nobody holds the pipe any more
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's work")
+def test_batch_work_is_behind_the_others_in_its_session_and_as_a_session(settings: Settings) -> None:
+    """In a session of its own `nice` alone would change nothing: the kernel shares time between sessions."""
+    script = """
+        import os
+        from pathlib import Path
+        from training.processes import lower_priority
+        os.setsid()
+        lower_priority()
+        lower_priority()
+        session = Path("/proc/self/autogroup")
+        print(os.nice(0), session.read_text().split()[-1] if session.exists() else "10")
+    """
+    assert run_python(script, settings).communicate()[0] == "10 10\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's work")
+def test_who_is_nicer_already_stays_so(settings: Settings) -> None:
+    script = "import os\nfrom training.processes import *\nos.nice(15)\nlower_priority()\nprint(os.nice(0))"
+    assert run_python(script, settings).communicate()[0] == "15\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's work")
+def test_the_launcher_of_trainings_is_behind_the_others() -> None:
+    with spawn_command("run_training", stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        try:
+            until = time.monotonic() + 60
+            while os.getpriority(os.PRIO_PROCESS, process.pid) != 10 and time.monotonic() < until:
+                time.sleep(0.1)
+            assert os.getpriority(os.PRIO_PROCESS, process.pid) == 10
+        finally:
+            kill_group(process)

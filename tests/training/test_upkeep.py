@@ -21,7 +21,6 @@ LONG_AGO = timedelta(days=8)
 @pytest.fixture(autouse=True)
 def _own_turn(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setattr(upkeep.Turn, "last", -upkeep.PAUSE)
-    monkeypatch.setattr("os.nice", lambda _by: 0)
     settings.BACKUP_EVERY_DAYS, settings.VERIFY_EVERY_HOURS = 7, 24
     nodes.beat()
 

@@ -1,7 +1,6 @@
 """The processes that score prediction jobs on this node."""
 
 import argparse
-import os
 import signal
 import subprocess
 from typing import Any
@@ -10,9 +9,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from predictions import jobs
-from training.processes import StopRequest, die_with_parent, spawn_command, stop_requests
+from training.processes import (
+    StopRequest,
+    die_with_parent,
+    lower_priority,
+    spawn_command,
+    stop_requests,
+)
 
-NICE = 10  # trainings and answers to people go first
 TICK = 0.2  # seconds between looks at the processes
 
 
@@ -30,6 +34,7 @@ class Command(BaseCommand):
     def handle(self, *, one: bool, parent: int, **options: Any) -> None:
         if parent:
             die_with_parent(parent)
+            lower_priority()
         with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
             if one:
                 score(stop)
@@ -39,7 +44,6 @@ class Command(BaseCommand):
 
 def score(stop: StopRequest) -> None:
     """Be one of the processes: asked to stop, it completes the piece it has."""
-    os.nice(NICE)
     jobs.score_pieces(is_stopped=stop.is_set)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from training.errors import BackupError
-from training.processes import die_with_parent
+from training.processes import die_with_parent, lower_priority
 from training.upkeep import keep_up
 
 
@@ -22,6 +22,7 @@ class Command(BaseCommand):
     def handle(self, *, parent: int, **options: Any) -> None:
         if parent:
             die_with_parent(parent)
+            lower_priority()
         try:
             keep_up()
         except BackupError as error:

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -17,11 +16,16 @@ from training.errors import LeaseLostError, TrainingError
 from training.launcher import Child
 from training.ml.errors import MLError
 from training.models import QualityCheck
-from training.processes import StopRequest, die_with_parent, spawn_command, stop_requests
+from training.processes import (
+    StopRequest,
+    die_with_parent,
+    lower_priority,
+    spawn_command,
+    stop_requests,
+)
 
 logger = logging.getLogger(__name__)
 
-NICE = 10  # trainings and answers to people go first
 TICK = 0.2  # seconds between looks at the process
 BEAT = 5.0  # seconds between heartbeats
 
@@ -41,10 +45,10 @@ class Command(BaseCommand):
     def handle(self, *, check: int | None, attempt: int, parent: int, **options: Any) -> None:
         if parent:
             die_with_parent(parent)
+            lower_priority()
         if check is not None:
             work(QualityCheck.objects.select_related("requested_by").get(pk=check, attempts=attempt))
             return
-        os.nice(NICE)  # and with it what it starts
         with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
             while not stop.is_set() and (claimed := quality_checks.claim()) is not None:
                 supervise(claimed, stop)

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from anomalyproject.logs import log_process_with
 from training.launcher import serve_orders
-from training.processes import die_with_parent, tie_forks_to_their_parents
+from training.processes import die_with_parent, lower_priority, tie_forks_to_their_parents
 from training.runner import leave_when_lost, run_attempt
 
 
@@ -23,6 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *, parent: int, **options: Any) -> None:
         die_with_parent(parent)
+        lower_priority()
         serve_orders(train)
 
 
