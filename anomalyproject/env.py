@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from training.ml import failpoints
+from training.ml import failpoints, libraries
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
@@ -165,15 +165,18 @@ def env_secret(name: str, *, development_directory: Path | None) -> str:
 def arm_failpoints(*, debug: bool) -> None:
     """Faults on purpose, when FAILPOINTS or FAILPOINTS_SHOTS asks for them: see training.ml.failpoints.
 
+    FAILPOINTS_LIBRARIES has the process take its libraries for others: see training.ml.libraries.
     With DEBUG off that stops the start, unless FAILPOINTS_ALLOWED says that it is meant.
     """
     points, shots = env_str("FAILPOINTS"), env_str("FAILPOINTS_SHOTS")
-    if not points and not shots:
+    pretended = env_str("FAILPOINTS_LIBRARIES")
+    if not points and not shots and not pretended:
         return
     if not debug and not env_bool("FAILPOINTS_ALLOWED", default=False):
         raise ImproperlyConfigured("FAILPOINTS make processes die on purpose: not when DEBUG is off")
     try:
         failpoints.arm(points, shots=Path(shots) if shots else None)
+        libraries.pretend(pretended)
     except ValueError as error:
         raise ImproperlyConfigured(f"FAILPOINTS: {error}") from error
 

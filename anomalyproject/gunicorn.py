@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when
 METRICS_PREFIX = (
     "anomaly-metrics-"  # of the directory, if none is given; the master's process and a dash follow
 )
+BEAT = 10.0  # seconds between this web node's signs of life
+_leaving, _speaking = threading.Event(), threading.Lock()
 control_socket_disable = True  # it would listen in the home directory
 
 
@@ -70,8 +73,61 @@ def _remove_left_behind() -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Load the active model in the background: scikit-learn takes a second that no client should wait for."""
-    threading.Thread(target=_warm_up, args=(worker.log,), daemon=True).start()
+    """Load the active model in the background: scikit-learn takes a second that no client should wait for.
+
+    From then on say every few seconds that this web node lives, with which libraries.
+    """
+    threading.Thread(target=_live, args=(worker.log,), daemon=True).start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """A worker that ends in order is missed by nobody."""
+    _leaving.set()
+    has_spoken = _speaking.acquire(timeout=2)  # what it is saying this moment must not come after
+    _ask_database(_leave, worker.log)
+    if has_spoken:
+        _speaking.release()
+
+
+def _live(log: Any) -> None:
+    _warm_up(log)
+    while not _leaving.is_set():
+        with _speaking:
+            _ask_database(_beat, log)
+        _leaving.wait(BEAT)
+
+
+def _beat() -> None:
+    if _leaving.is_set():
+        return
+    from predictions import predictor  # noqa: PLC0415  # Django is set up by the time a worker is
+    from training import nodes  # noqa: PLC0415  # as above
+
+    state = predictor.last_known()
+    failure = state.failure if state.failure and state.failure.is_incompatible else None
+    nodes.beat_web(
+        loaded=state.loaded.version_id if state.loaded else None,
+        refused=failure.version_id if failure else None,
+        refusal=failure.reason if failure else "",
+    )
+
+
+def _leave() -> None:
+    from training import nodes  # noqa: PLC0415  # as in _beat
+
+    nodes.leave()
+
+
+def _ask_database(question: Callable[[], None], log: Any) -> None:
+    """On a connection for this moment alone; a database that is away is no reason to end."""
+    from django.db import Error, connection  # noqa: PLC0415  # as in _beat
+
+    try:
+        question()
+    except Error as error:
+        log.warning("This web node could not be noted: %s", error)
+    finally:
+        connection.close()
 
 
 def _warm_up(log: Any) -> None:

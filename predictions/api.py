@@ -1,5 +1,6 @@
 """The older service's routes, with its paths, fields and types: its clients keep working unchanged."""
 
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,11 +17,11 @@ from rest_framework.views import APIView
 from predictions import metrics, predictor, responses
 from predictions.explanations import Reasons, explain_reports
 from predictions.model_report import info_of, metrics_of
-from predictions.predictor import LoadedModel
+from predictions.predictor import Failure, LoadedModel
 from predictions.renderers import FastJSONRenderer
 from predictions.services import explain, predict, serving_model
 from predictions.validation import validate_many, validate_one
-from training import troubles
+from training import nodes, troubles
 from training.api.guide import body_of
 from training.api.permissions import MayRead, requires
 from training.findings import Code, Trouble
@@ -132,11 +133,19 @@ def _health() -> dict[str, Any]:
         message = "The database does not answer."
         return _status(loaded=state.loaded, serves=False, message=message, problems=problems)
     if state.failure is not None:
-        facts = {"reason": state.failure.reason}
-        problems = [Trouble(code=Code.VERSION_NOT_LOADED, facts=facts), *problems]
+        own = _not_loaded(state.failure)
+        problems = [own, *(problem for problem in problems if problem.key != own.key)]
     serves = state.loaded is not None and state.failure is None
     message = " ".join(filter(None, (explain(state), _cache_problem())))
     return _status(loaded=state.loaded, serves=serves, message=message, problems=problems)
+
+
+def _not_loaded(failure: Failure) -> Trouble:
+    """Damaged files are the version's trouble; other libraries are this node's."""
+    if failure.is_incompatible:
+        facts = {"node": f"{nodes.host()}:{os.getpid()}", "reason": failure.reason}
+        return Trouble(code=Code.NODE_INCOMPATIBLE, subject=facts["node"], facts=facts)
+    return Trouble(code=Code.VERSION_NOT_LOADED, facts={"reason": failure.reason})
 
 
 def _cache_problem() -> str:

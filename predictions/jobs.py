@@ -21,10 +21,16 @@ from predictions.models import PredictionChunk, PredictionJob
 from predictions.predictor import LoadedModel
 from predictions.services import serving_model
 from predictions.validation import REQUIRED
-from training import artifacts
+from training import artifacts, nodes
 from training.datafiles import DataFileError
 from training.datafiles.tables import Table, read_tables
-from training.errors import InvalidRecordsError, NotAllowedNowError, StorageError, UnservableVersionError
+from training.errors import (
+    IncompatibleVersionError,
+    InvalidRecordsError,
+    NotAllowedNowError,
+    StorageError,
+    UnservableVersionError,
+)
 from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
 from training.models import ModelVersion
 
@@ -125,12 +131,19 @@ def pieces_waiting() -> int:
 def score_pieces(*, is_stopped: Callable[[], bool]) -> int:
     """Take one piece after the other until none waits, or somebody asks to stop; how many were done.
 
-    Raises StorageError when the model's files cannot be read now: the piece waits as if nobody had tried.
+    Raises StorageError when the model's files cannot be read now, and IncompatibleVersionError when this
+    node's libraries cannot read them and another node's can: the piece waits as if nobody had tried.
     """
     done, model = 0, None
     while not is_stopped() and (chunk := claim()) is not None:
         try:
             model = _pinned(chunk.job.model_version, model)
+        except IncompatibleVersionError as error:
+            if nodes.somebody_else_has(chunk.job.model_version.libraries):
+                give_back(chunk)
+                raise
+            _end(chunk.job_id, Status.FAILED, reason=str(error))
+            continue
         except UnservableVersionError as error:
             _end(chunk.job_id, Status.FAILED, reason=str(error))
             continue

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 from training import artifacts
-from training.errors import UnservableVersionError
+from training.errors import IncompatibleVersionError, UnservableVersionError
 from training.models import ModelVersion
 
 if TYPE_CHECKING:  # scikit-learn imports for a second: only who loads a model pays
@@ -50,6 +50,7 @@ class Failure:
     version_id: int
     reason: str
     failed_at: float
+    is_incompatible: bool = False  # sound files, and this process has other libraries
 
     def is_recent(self) -> bool:
         return time.monotonic() - self.failed_at < RETRY_AFTER
@@ -115,7 +116,12 @@ def _load(version_id: int, before: LoadedModel | None) -> State:
         scorer = artifacts.load_scorer(version, copy_will_do=True)
     except UnservableVersionError as error:
         logger.exception("%s cannot be loaded; what served before keeps serving", version)
-        failure = Failure(version_id=version_id, reason=str(error), failed_at=time.monotonic())
+        failure = Failure(
+            version_id=version_id,
+            reason=str(error),
+            failed_at=time.monotonic(),
+            is_incompatible=isinstance(error, IncompatibleVersionError),
+        )
         return State(loaded=before, failure=failure)
     logger.info("%s serves", version)
     return State(loaded=LoadedModel(version_id=version_id, scorer=scorer))

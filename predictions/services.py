@@ -53,9 +53,12 @@ def explain(state: State) -> str:
     """What serves, and what to do when it is not what should."""
     serving = f"Version {state.loaded.version_id} serves" if state.loaded else "No model serves"
     if state.failure is not None:
+        remedy = "Activate another version or restore a backup."
+        if state.failure.is_incompatible:
+            remedy = "Install the release that trained it on this node, or activate another version."
         return (
             f"{serving}: version {state.failure.version_id} is active but cannot be loaded"
-            f" ({state.failure.reason.rstrip('.')}). Activate another version or restore a backup."
+            f" ({state.failure.reason.rstrip('.')}). {remedy}"
         )
     if state.loaded is None:
         return "No model is active: train one with POST /train, then activate it with POST /train/reload."

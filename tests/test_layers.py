@@ -22,6 +22,7 @@ LAYERS = [
         "roles",
         "acts",
         "findings",
+        "gate",
         "idempotency",
     },
     {
@@ -47,6 +48,7 @@ LAYERS = [
         "nodes",
         "upkeep",
         "adopting",
+        "repairs",
     },
     {"runner", "supervisor", "schedules", "sender", "companions", "troubles", "watchdog"},
     {"tasks"},

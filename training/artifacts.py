@@ -19,8 +19,14 @@ from django.core.cache import cache
 from django.db.models import Q, Sum
 from django.utils import timezone
 
-from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
-from training.ml.errors import MLError, TamperedArtifactError
+from training.errors import (
+    BackupError,
+    IncompatibleVersionError,
+    NotAllowedNowError,
+    StorageError,
+    UnservableVersionError,
+)
+from training.ml.errors import IncompatibleArtifactError, TamperedArtifactError
 from training.ml.failpoints import failpoint
 from training.ml.held_out import HELD_OUT, read_held_out
 from training.ml.manifest import MANIFEST, Manifest, read_manifest, sign_directory, signed_again
@@ -150,7 +156,8 @@ def quarantine(stored: Stored, reason: str) -> None:
 def load_scorer(version: ModelVersion, *, copy_will_do: bool = False) -> "AnomalyScorer":
     """The version's model, from bytes that were verified a moment ago; `copy_will_do` as for `verify`.
 
-    Raises UnservableVersionError, and the row keeps the reason.
+    Raises UnservableVersionError, and the row keeps the reason; IncompatibleVersionError when this process's
+    libraries cannot read it, of which the row, which all nodes share, says nothing.
     """
     from training.ml import bundle  # noqa: PLC0415  # scikit-learn imports for a second: who loads pays
 
@@ -162,7 +169,7 @@ def load_scorer(version: ModelVersion, *, copy_will_do: bool = False) -> "Anomal
 def load_twin(version: ModelVersion) -> "AnomalyScorer | None":
     """The twin that was measured on the held-out rows; None when nothing could be held out.
 
-    Raises UnservableVersionError, and the row keeps the reason.
+    Raises as `load_scorer` does.
     """
     from training.ml import bundle  # noqa: PLC0415  # as in load_scorer
 
@@ -174,7 +181,7 @@ def load_twin(version: ModelVersion) -> "AnomalyScorer | None":
 def load_neighbours(version: ModelVersion) -> "NeighbourIndex":
     """The records that the version learned from, to be compared with reports.
 
-    Raises UnservableVersionError, and the row keeps the reason.
+    Raises as `load_scorer` does.
     """
     from training.ml import bundle  # noqa: PLC0415  # as in load_scorer
 
@@ -332,9 +339,12 @@ def _note(stored: Stored, **values: Any) -> None:
 
 @contextmanager
 def _reasons_kept(version: ModelVersion) -> Iterator[None]:
+    """Damage is a fact of the version; what its libraries cannot read, one of this process."""
     try:
         yield
-    except MLError as error:
+    except IncompatibleArtifactError as error:
+        raise IncompatibleVersionError(str(error)) from error
+    except TamperedArtifactError as error:
         quarantine(version, str(error))
         raise UnservableVersionError(str(error)) from error
 

@@ -24,8 +24,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from training import artifacts, datafiles, frames
-from training.errors import BackupError, TrainingError, UnservableVersionError
-from training.ml.errors import MLError, TamperedArtifactError
+from training.errors import BackupError, IncompatibleBackupError, TrainingError, UnservableVersionError
+from training.ml.errors import IncompatibleArtifactError, MLError, TamperedArtifactError
 from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest
 from training.models import Backup, ModelVersion, TrainingSession
@@ -73,7 +73,8 @@ def create_backup(
 def verify_backup(*, backup: Backup) -> Backup:
     """Read everything back: every digest, every record, and the models predict.
 
-    Raises BackupError, and the row keeps the reason.
+    Raises BackupError, and the row keeps the reason; IncompatibleBackupError when all but the models was read
+    back, which this process's libraries cannot read: of that the row says nothing.
     """
     manifest = artifacts.verify(backup)
     try:
@@ -82,6 +83,8 @@ def verify_backup(*, backup: Backup) -> Backup:
             deque(read_records(manifest, Path(copy)), maxlen=0)
         if holds_model(manifest):
             try_model(manifest)
+    except IncompatibleBackupError:
+        raise
     except BackupError as error:
         artifacts.quarantine(backup, str(error))
         raise
@@ -138,11 +141,14 @@ def read_records(manifest: Manifest, directory: Path) -> Iterator[pd.DataFrame]:
 
 
 def try_model(manifest: Manifest) -> None:
-    """Load the backup's model and let it predict. Raises BackupError."""
+    """Load the backup's model and let it predict. Raises BackupError, IncompatibleBackupError."""
     from training.ml import bundle  # noqa: PLC0415  # scikit-learn imports for a second: who loads pays
 
     try:
         bundle.read_scorer(replace(manifest, facts=manifest.facts["model"]["facts"]))
+    except IncompatibleArtifactError as error:
+        words = f"The model of {manifest.path.name} cannot be loaded here: {error}"
+        raise IncompatibleBackupError(words) from error
     except MLError as error:
         raise BackupError(f"The model of {manifest.path.name} cannot be loaded: {error}") from error
 

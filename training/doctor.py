@@ -29,6 +29,7 @@ from django_q.tasks import async_task
 from training import artifacts, nodes, troubles, upkeep, watchdog
 from training.errors import BackupError, UnservableVersionError
 from training.findings import Code
+from training.ml import libraries
 from training.models import Backup, MailSubscription, ModelVersion, TrainingSession, Webhook
 
 ANSWER = "training.tasks.answer"
@@ -228,12 +229,24 @@ def files() -> Iterator[Result]:
             yield _fail(about, f"{stored.name} is not what was stored", "Restore another backup.")
 
 
+def own_libraries() -> Iterator[Result]:
+    """This node's, where they are not those that the active version was written with."""
+    version = ModelVersion.objects.active()
+    different = libraries.differences(version.libraries) if version else ""
+    if different:
+        yield _warn("libraries", different, "pip install -r requirements.txt of the release that trained it.")
+
+
 def queue() -> Iterator[Result]:
     """A message there and back, unless the worker trains just now."""
     if not nodes.alive().exists():
         yield _fail("queue", "no node lives", "python manage.py qcluster, or systemctl start anomalies-queue")
     elif TrainingSession.objects.active().exists():
         yield _ok("queue", "is training")
+    elif len(refusals := nodes.queue_refusals()) == nodes.alive().count():
+        yield _fail(
+            "queue", f"takes no training: {'; '.join(refusals)}", "Install the same release everywhere."
+        )
     elif (seconds := round_trip()) is None:
         yield _fail("queue", f"did not answer within {PATIENCE:g} s", "Restart it and read its log.")
     else:
@@ -260,7 +273,14 @@ def round_trip() -> float | None:
 
 def findings() -> Iterator[Result]:
     """What the watch knows, or would find: schedule, clock, backups, notices, files."""
-    looks = (troubles.schedule_troubles, troubles.clock_off, troubles.backup_due, troubles.notices_pile_up)
+    looks = (
+        troubles.schedule_troubles,
+        troubles.clock_off,
+        troubles.backup_due,
+        troubles.notices_pile_up,
+        troubles.nodes_incompatible,
+        troubles.versions_not_compared,
+    )
     found = {trouble.key: trouble for trouble in troubles.current() if trouble.code != Code.QUEUE_SILENT}
     found |= {trouble.key: trouble for look in looks for trouble in look()}
     for look in (troubles.files_missing, troubles.files_damaged, troubles.files_orphaned):
@@ -287,6 +307,7 @@ def people() -> Iterator[Result]:
 ROW_CHECKS: tuple[Callable[[], Iterator[Result]], ...] = (
     database_settings,
     files,
+    own_libraries,
     queue,
     findings,
     people,

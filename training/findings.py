@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from training import gate
 from training.models import Finding
 
 Code = Finding.Code
@@ -17,6 +18,10 @@ Severity = Finding.Severity
 START_QUEUE = _("Start it: python manage.py qcluster, or systemctl restart anomalies-queue.")
 LOOK_AT_FILES = _(
     "Look at the disk, then verify again. If it stays damaged: activate another version, or restore a backup."
+)
+LOOK_AT_DAMAGE = _(
+    "Look at the disk. If the version serves, it gets its files back from a backup by itself."
+    " If this stays, no backup holds it: activate another version."
 )
 
 # Per code: what is wrong, and what to do. `facts` fill in the names.
@@ -58,7 +63,7 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The files of %(name)s are missing."),
         _("Put the directory back from a copy of MEDIA_ROOT, or restore another backup."),
     ),
-    Code.VERSION_DAMAGED: (_("The files of %(name)s do not verify: %(reason)s"), LOOK_AT_FILES),
+    Code.VERSION_DAMAGED: (_("The files of %(name)s do not verify: %(reason)s"), LOOK_AT_DAMAGE),
     Code.VERSION_NOT_LOADED: (_("This process cannot load the active version: %(reason)s"), LOOK_AT_FILES),
     Code.BACKUP_DAMAGED: (
         _("%(name)s does not verify: %(reason)s"),
@@ -89,8 +94,8 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("Start it, and look at DATABASE_URL: python manage.py doctor."),
     ),
     Code.VERSION_NOT_COMPARED: (
-        _("%(version)s was not compared with the version that serves: %(reason)s"),
-        _("It was not activated by itself. Compare them by hand, then activate it or keep the champion."),
+        _("Version %(version)s was not activated by itself: %(reason)s"),
+        _("Look at its figures, then activate it, or keep the champion, on its page."),
     ),
     Code.NODE_INCOMPATIBLE: (
         _("%(node)s has other libraries than the active version: %(reason)s"),
@@ -167,6 +172,8 @@ class Trouble:
     @property
     def _reason(self) -> dict[str, str]:
         """One of the product's own in the language that is active; what an error said, as it said it."""
+        if why := self.facts.get("why"):
+            return {"reason": gate.describe(why)}
         return {"reason": gettext(reason)} if (reason := self.facts.get("reason")) else {}
 
     def as_json(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from training import notices
+from training import nodes, notices
 from training.errors import (
     LeaseLostError,
     NotAllowedNowError,
@@ -125,10 +125,7 @@ def wait_for_end(session: TrainingSession, seconds: float) -> bool:
 
 def expire_unclaimed(session: TrainingSession) -> None:
     """End a session that no worker took. Raises NoWorkerError, unless one took it at the last moment."""
-    reason = (
-        f"No queue worker took the training session within {settings.TRAINING_CLAIM_WAIT} s. "
-        f"Start one with: {WORKER_COMMAND}. The records are kept."
-    )
+    reason = f"{_nobody_took_it(settings.TRAINING_CLAIM_WAIT)}. The records are kept."
     unclaimed = TrainingSession.objects.filter(pk=session.pk, status=Status.QUEUED)
     expired = _end(unclaimed, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
     session.refresh_from_db()
@@ -269,8 +266,17 @@ def _recover(session: TrainingSession) -> bool:
     if timezone.now() - session.queued_at <= limit - waited:
         return False
     seconds = round((limit - waited).total_seconds())
-    reason = f"No queue worker took the training session within {seconds} s. Start one with: {WORKER_COMMAND}"
+    reason = _nobody_took_it(seconds)
     return _end(queued, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
+
+
+def _nobody_took_it(seconds: float) -> str:
+    """With why the nodes that live did not."""
+    refusals = nodes.queue_refusals()
+    why = f" These have other libraries than the active version: {'; '.join(refusals)}." if refusals else ""
+    return (
+        f"No queue worker took the training session within {seconds} s.{why} Start one with: {WORKER_COMMAND}"
+    )
 
 
 def _take_back(session: TrainingSession, *, cause: str) -> bool:

@@ -15,9 +15,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 from django_q.models import Schedule
 
-from training import artifacts, nodes, schedules, upkeep
+from training import artifacts, gate, nodes, schedules, upkeep
 from training.findings import Code, Severity, Trouble, trouble_of
-from training.models import Backup, Delivery, Finding, ModelVersion, QueueNode, TrainingSession
+from training.models import (
+    Activation,
+    Backup,
+    Delivery,
+    Finding,
+    ModelVersion,
+    QueueNode,
+    TrainingSession,
+    WebNode,
+)
 from training.policy import current_policy
 
 Status = TrainingSession.Status
@@ -31,7 +40,8 @@ MIB = 1024 * 1024
 
 def current() -> list[Trouble]:
     """All that is wrong now, the serious first: what the watch found, and what is seen at once."""
-    rows = {(row.code, row.subject): row for row in Finding.objects.current()}
+    # Of what several nodes found, the worst: the serious come last.
+    rows = {(row.code, row.subject): row for row in reversed(list(Finding.objects.current()))}
     seen = [*queue_silent(), *session_stuck()]
     found = [trouble_of(row) for row in rows.values() if row.code not in LIVE]
     return sorted([*seen, *found], key=lambda trouble: trouble.severity)
@@ -96,6 +106,46 @@ def _wrong(name: str, reason: str) -> Trouble:
     return Trouble(
         code=Code.SCHEDULE_WRONG, subject=name[:200], severity=Severity.WARNING, facts={"reason": reason}
     )
+
+
+# --- Libraries and the gate --------------------------------------------------------------------
+
+
+def nodes_incompatible() -> Iterator[Trouble]:
+    """Nodes that live and have other libraries than the active version: a web node cannot answer with it."""
+    for node, reason in nodes.unable():
+        yield Trouble(
+            code=Code.NODE_INCOMPATIBLE,
+            subject=str(node),
+            severity=Severity.SERIOUS if isinstance(node, WebNode) else Severity.WARNING,
+            facts={"node": str(node), "reason": reason},
+        )
+
+
+def versions_not_compared() -> Iterator[Trouble]:
+    """Versions that were not activated by themselves since something was not known, until somebody looked.
+
+    Whoever activates a version, this or another one, or keeps the champion, has looked; when a later one was
+    compared and serves, there is nothing to look at any more.
+    """
+    waiting = ModelVersion.objects.filter(
+        pruned_at=None, is_active=False, declined_at=None, comparison__has_key=gate.WAITS
+    ).select_related("session")
+    for version in waiting:
+        if Activation.objects.filter(activated_at__gt=version.created_at).exists():
+            continue
+        if ModelVersion.objects.filter(declined_at__gt=version.created_at).exists():
+            continue
+        session = getattr(version, "session", None)
+        is_scheduled = session is not None and session.trigger == TrainingSession.Trigger.SCHEDULE
+        why = version.comparison[gate.WAITS]
+        yield Trouble(
+            code=Code.VERSION_NOT_COMPARED,
+            subject=str(version.pk),
+            severity=Severity.SERIOUS if is_scheduled else Severity.WARNING,
+            facts={"version": version.pk, "why": why, "reason": gate.describe_in_english(why)},
+            since=version.created_at,
+        )
 
 
 # --- The files ---------------------------------------------------------------------------------

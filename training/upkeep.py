@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from training import artifacts, backups, nodes
-from training.errors import BackupError, UnservableVersionError
+from training.errors import BackupError, IncompatibleBackupError, UnservableVersionError
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ def keep_up() -> None:
                 backups.verify_backup(backup=stored)
             else:
                 artifacts.verify(stored)
+        except IncompatibleBackupError as error:
+            logger.warning("%s verified, all but the model: %s", stored.path, error)
         except (BackupError, UnservableVersionError) as error:
             logger.error("%s does not verify: %s", stored.path, error)  # noqa: TRY400  # the sentence says it
         else:

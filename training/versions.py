@@ -1,13 +1,14 @@
 """Which model version serves: activation, the gate of the candidate against the champion, retention."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from training import artifacts, notices
+from training import artifacts, gate, notices
 from training.errors import FrozenError, GateRefusedError, NotAllowedNowError, UnservableVersionError
 from training.ml.failpoints import failpoint
 from training.ml.records import TARGETS
@@ -160,22 +161,28 @@ def reload_newest(*, user: User | None = None) -> ModelVersion:
         return newest_version() or version
 
 
-def compare(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The gate: {"passed", "sentence", "candidate", "champion"} from metrics on the same held-out rows.
+def compare(
+    candidate: Mapping[str, Any],
+    champion: Mapping[str, Any] | None,
+    unknown: gate.Reason | None = None,
+) -> dict[str, Any]:
+    """The gate: {"outcome", "passed", "sentence", "candidate", "champion"}, from the same held-out rows.
 
-    Each argument is {target: metrics}. Passed when the mean MAE is not worse by more than
-    MEAN_TOLERANCE and no target's by more than TARGET_TOLERANCE.
+    Candidate and champion are {target: metrics}. Passed when the mean MAE is not worse by more than
+    MEAN_TOLERANCE and no target's by more than TARGET_TOLERANCE. `unknown` says why there are no metrics of
+    a champion although a version had been trained before; without it, None is the first version ever.
+    What cannot be compared has not passed, and waits for a person (`gate.WAITS`).
     """
-    candidate_mae = _mae(candidate)
-    champion_mae = _mae(champion)
-    verdict = {"candidate": candidate_mae, "champion": champion_mae}
-    if not candidate_mae:
-        return verdict | {
-            "passed": False,
-            "sentence": "Too few records to hold some out: nothing was measured.",
-        }
-    if not champion_mae:
-        return verdict | {"passed": True, "sentence": "There was no champion to compare with."}
+    candidate_mae, champion_mae = _mae(candidate), _mae(champion)
+    verdict: dict[str, Any] = {"candidate": candidate_mae, "champion": champion_mae}
+    if why := _not_comparable(candidate_mae, champion_mae if champion is not None else None, unknown):
+        sentence = gate.describe_in_english(why)
+        refusal = {"passed": False, "sentence": sentence, gate.WAITS: why}
+        return verdict | {"outcome": gate.Outcome.NOT_COMPARED.value} | refusal
+    if champion is None:
+        sentence = "There was no champion to compare with."
+        return verdict | {"outcome": gate.Outcome.FIRST.value, "passed": True, "sentence": sentence}
+    verdict["outcome"] = gate.Outcome.COMPARED.value
     worse = {target: candidate_mae[target] - champion_mae[target] for target in TARGETS}
     mean = sum(worse.values()) / len(worse)
     worst = max(worse, key=lambda target: worse[target])
@@ -190,10 +197,25 @@ def compare(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) ->
     return verdict | {"passed": passed, "sentence": f"{finding} on the same held-out records."}
 
 
+def _not_comparable(
+    candidate: Mapping[str, float], champion: Mapping[str, float] | None, unknown: gate.Reason | None
+) -> gate.Reason | None:
+    """Why nothing can be said, or None."""
+    if not candidate:
+        return gate.reason(gate.Code.NOTHING_HELD_OUT)
+    if unknown is not None:
+        return unknown
+    for measured in (candidate, champion):
+        missing = [target for target in TARGETS if measured is not None and target not in measured]
+        if missing:
+            return gate.reason(gate.Code.TARGET_UNMEASURED, score=missing[0])
+    return None
+
+
 def _mae(metrics: Mapping[str, Any] | None) -> dict[str, float]:
-    """The MAE of each target, or nothing when nothing was measured."""
-    maes = {target: metrics[target]["mae"] for target in TARGETS} if metrics else {}
-    return {} if None in maes.values() else maes
+    """The MAE of each target that was measured."""
+    maes = {target: (metrics or {}).get(target, {}).get("mae") for target in TARGETS}
+    return {target: mae for target, mae in maes.items() if mae is not None and isfinite(mae)}
 
 
 def prunable_versions(*, keep: int | None = None) -> list[ModelVersion]:

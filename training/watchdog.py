@@ -37,7 +37,7 @@ class Check:
     find: Callable[[], Iterable[Trouble]]
     every: float  # seconds
     mend: Callable[[], object] | None = None
-    everywhere: bool = False  # each node for itself; its findings' subjects begin with the machine
+    everywhere: bool = False  # each node for itself; its findings name it
 
 
 def mend_schedule() -> None:
@@ -54,6 +54,15 @@ def mend_schedule() -> None:
             )
             if moved and current_policy().enabled:
                 async_task(schedules.TRAIN_ON_SCHEDULE, task_name=f"{schedules.NAME}, late")
+
+
+def close_orphaned() -> Iterable[Trouble]:
+    """What a node found for itself is gone with that node; finds nothing of its own."""
+    codes = [code.value for check in CHECKS if check.everywhere for code in check.codes]
+    living = [str(identity) for identity in nodes.alive().values_list("identity", flat=True)]
+    for row in Finding.objects.current().filter(code__in=codes).exclude(node__in=living):
+        _close(row, mended=False)
+    return ()
 
 
 CHECKS = (
@@ -75,6 +84,8 @@ CHECKS = (
         every=10,
         mend=nodes.forget_silent,
     ),
+    Check(codes=frozenset({Code.NODE_INCOMPATIBLE}), find=troubles.nodes_incompatible, every=10),
+    Check(codes=frozenset({Code.VERSION_NOT_COMPARED}), find=troubles.versions_not_compared, every=10),
     Check(codes=frozenset({Code.NOTICES_PILE_UP}), find=troubles.notices_pile_up, every=60),
     Check(
         codes=frozenset({Code.BACKUP_OLD, Code.BACKUP_UNVERIFIED}),  # `upkeep` mends them
@@ -91,6 +102,7 @@ CHECKS = (
         every=300,
         mend=artifacts.sweep,
     ),
+    Check(codes=frozenset(), find=close_orphaned, every=30),
     Check(codes=frozenset({Code.DISK_LOW}), find=troubles.disk_low, every=60, everywhere=True),
     Check(codes=frozenset({Code.CLOCK_OFF}), find=troubles.clock_off, every=60, everywhere=True),
 )
@@ -162,15 +174,20 @@ def note(check: Check, found: Collection[Trouble], *, mended: bool = False) -> N
         if key in known:
             _refresh(known[key], trouble)
         else:
-            _open(trouble)
+            _open(trouble, node=_looker(check))
 
 
 def _rows_of(check: Check) -> list[Finding]:
     rows = Finding.objects.current().filter(code__in=[code.value for code in check.codes])
-    return list(rows.filter(subject=nodes.host()) if check.everywhere else rows)
+    return list(rows.filter(node=_looker(check)))
 
 
-def _open(trouble: Trouble) -> None:
+def _looker(check: Check) -> str:
+    """Which node the findings name: two on one machine may see different disks."""
+    return str(nodes.identity()) if check.everywhere else ""
+
+
+def _open(trouble: Trouble, *, node: str) -> None:
     try:
         with transaction.atomic():
             row = Finding.objects.create(
@@ -179,6 +196,7 @@ def _open(trouble: Trouble) -> None:
                 severity=trouble.severity,
                 facts=dict(trouble.facts),
                 since=trouble.since,
+                node=node,
             )
             if trouble.is_serious:
                 notices.health_alert(finding=row)

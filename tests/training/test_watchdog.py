@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
@@ -17,11 +18,20 @@ from django.utils import timezone, translation
 from django_q.models import OrmQ, Schedule
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from tests.factories import BackupFactory, SessionFactory, VersionFactory, WebhookFactory
+from tests.factories import (
+    BackupFactory,
+    QueueNodeFactory,
+    SessionFactory,
+    VersionFactory,
+    WebhookFactory,
+    WebNodeFactory,
+)
 from tests.queue_processes import wait_until
-from training import nodes, notices, schedules, troubles, watchdog
+from training import gate, nodes, notices, schedules, troubles, versions, watchdog
 from training.findings import Code, trouble_of
+from training.ml import libraries
 from training.models import (
+    Activation,
     Backup,
     Delivery,
     Finding,
@@ -295,7 +305,7 @@ def test_what_is_gone_is_kept_for_a_month() -> None:
 
 
 def test_only_the_first_node_keeps_house() -> None:
-    QueueNode.objects.update(pid=1)
+    QueueNode.objects.update(pid=1, identity=uuid4())
     nodes.beat()
     VersionFactory.create(verification_error="truncated.")
     look({})
@@ -303,6 +313,62 @@ def test_only_the_first_node_keeps_house() -> None:
     QueueNode.objects.filter(pid=1).delete()
     look({})
     assert Finding.objects.filter(code=Code.VERSION_DAMAGED).exists()
+
+
+def test_two_nodes_on_one_machine_do_not_close_each_other_s(settings: Settings) -> None:
+    """Their disks may be two; each closes what it found itself, and what a node found goes with it."""
+    other = QueueNodeFactory.create(host=nodes.host())
+    settings.DISK_FREE_MIB = 10**9
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())]
+    Finding.objects.update(node=str(other.identity))
+    settings.DISK_FREE_MIB = 0
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())]
+    settings.DISK_FREE_MIB = 10**9
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())] * 2
+    assert [trouble.code for trouble in troubles.current()].count(Code.DISK_LOW) == 1
+    settings.DISK_FREE_MIB = 0
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())]
+    assert Finding.objects.current().get().node == str(other.identity)
+    other.delete()
+    watchdog.close_orphaned()
+    assert not Finding.objects.current().exists()
+
+
+def test_a_node_with_other_libraries_until_it_is_gone_or_can_load_it() -> None:
+    own = libraries.installed()
+    version = VersionFactory.create(is_active=True, libraries=own)
+    QueueNode.objects.update(libraries=own)
+    web = WebNodeFactory.create(host="web-1", pid=7, libraries=own | {"scikit-learn": "1.0.0"})
+    queue = QueueNodeFactory.create(host="queue-1", pid=7, libraries=own | {"numpy": "1.0.0"})
+    assert run(Code.NODE_INCOMPATIBLE) == [
+        ("node_incompatible", "web-1:7"),
+        ("node_incompatible", "queue-1:7"),
+    ]
+    serious, warning = Finding.objects.current()
+    assert trouble_of(serious).sentence == (
+        f"web-1:7 has other libraries than the active version: scikit-learn 1.0.0, not {own['scikit-learn']}"
+    )
+    assert (serious.severity, warning.severity) == (Finding.Severity.SERIOUS, Finding.Severity.WARNING)
+    assert ModelVersion.objects.get().verification_error == ""
+    web.loaded_version = version.pk
+    web.save()
+    queue.delete()
+    assert run(Code.NODE_INCOMPATIBLE) == []
+
+
+def test_a_version_that_was_not_compared_until_somebody_looks() -> None:
+    why = gate.reason(gate.Code.CHAMPION_DAMAGED, version=3, error="'twin.pkl' is truncated")
+    version = VersionFactory.create(comparison={gate.WAITS: why, "outcome": "not_compared", "passed": False})
+    assert run(Code.VERSION_NOT_COMPARED) == [("version_not_compared", str(version.pk))]
+    told = trouble_of(Finding.objects.get())
+    assert told.sentence == (
+        f"Version {version.pk} was not activated by itself: It could not be compared with version 3, whose "
+        "files cannot be used: 'twin.pkl' is truncated"
+    )
+    with translation.override("fr"):
+        assert "n'a pas pu être comparée à la version 3" in told.sentence
+    versions.set_active(version=VersionFactory.create(), reason=Activation.Reason.GATE)
+    assert run(Code.VERSION_NOT_COMPARED) == []
 
 
 def test_each_check_keeps_its_own_time(django_assert_num_queries: DjangoAssertNumQueries) -> None:

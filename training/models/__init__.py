@@ -13,7 +13,7 @@ from training.models.score_change import ScoreChange
 from training.models.session import TrainingSession
 from training.models.session_log import SessionLogEntry
 from training.models.version import Activation, ModelVersion
-from training.models.watch import Finding, QueueNode
+from training.models.watch import Finding, QueueNode, WebNode
 
 __all__ = [
     "Activation",
@@ -36,6 +36,7 @@ __all__ = [
     "SessionLogEntry",
     "TrainingPolicy",
     "TrainingSession",
+    "WebNode",
     "Webhook",
     "disputed",
 ]

@@ -20,8 +20,9 @@ from tests.factories import ApprovedFactory, BackupFactory, UserFactory
 from tests.storing import editing, file_of, files_of
 from tests.trained import approved_records, trained_version
 from tests.training.test_artifacts import FULL, fail_at
-from training import artifacts, backups, datafiles, frames
-from training.errors import BackupError
+from training import artifacts, backups, datafiles, frames, upkeep
+from training.errors import BackupError, IncompatibleBackupError
+from training.ml import libraries
 from training.ml.manifest import sign_directory
 from training.models import Anomaly, Backup, ModelVersion
 from training.shelves import shelf_of
@@ -299,6 +300,23 @@ def test_after_a_failed_backup_the_connection_writes_again(monkeypatch: pytest.M
 
 
 # --- Verifying ---------------------------------------------------------------------------------
+
+
+def test_a_backup_whose_model_needs_other_libraries_is_not_called_damaged(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.nice", lambda _by: 0)
+    backup = backups.create_backup(kind=MANUAL)
+    Backup.objects.update(verified_at=None)
+    libraries.pretend("scikit-learn=1.0.0")
+    try:
+        with pytest.raises(IncompatibleBackupError, match=r"cannot be loaded here: .* needs 1\.0\.0"):
+            backups.verify_backup(backup=backup)
+        upkeep.keep_up()
+    finally:
+        libraries.pretend("")
+    row = Backup.objects.get()
+    assert (row.verification_error, row.verified_at is not None) == ("", True)
 
 
 def test_a_sound_backup_verifies(version: ModelVersion) -> None:

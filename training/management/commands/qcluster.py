@@ -120,11 +120,14 @@ def watch(grace: float) -> None:
     with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
         while not stop.is_set():
             started = time.monotonic()
+            if refusal := ask_database(nodes.why_no_training, otherwise=""):
+                stand_by(refusal, stop, threads, companions)
+                continue
             ask_database(prepare, otherwise=None)
             cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
             try:
                 guard(cluster, stop, threads, companions)
-                if stop.is_set():
+                if stop.is_set() or ask_database(nodes.why_no_training, otherwise=""):
                     stop_gently(cluster, grace)
             finally:
                 kill_group(cluster)
@@ -151,7 +154,7 @@ def guard(
     threads: Sequence[Sender | Watchdog],
     companions: Companions,
 ) -> None:
-    """Return when the cluster ended, or is deaf, or somebody asked to stop.
+    """Return when the cluster ended, or is deaf, or shall take no training, or somebody asked to stop.
 
     A fresh one has half as long again as POST /train waits before it counts as deaf.
     """
@@ -162,14 +165,40 @@ def guard(
         if now - looked < LOOK:
             continue
         looked = now
-        ask_database(nodes.beat, otherwise=None)
-        for thread in threads:
-            thread.keep()
-        ask_database(companions.keep, otherwise=None)
+        live(threads, companions)
+        if ask_database(must_stand_by, otherwise=False):
+            return
         unheard = ask_database(somebody_waits_unheard, otherwise=False)
         if unheard and now - started > time_to_start:
             logger.error("A training session waits and the queue does not take it: it starts afresh")
             return
+
+
+def stand_by(
+    refusal: str, stop: StopRequest, threads: Sequence[Sender | Watchdog], companions: Companions
+) -> None:
+    """Live without a cluster, so that messages wait for a node that may train; until this one may."""
+    logger.warning("This node takes no training: %s", refusal)
+    while not stop.is_set():
+        live(threads, companions)
+        pause(LOOK, stop)
+        if not ask_database(nodes.why_no_training, otherwise=refusal):
+            logger.warning("This node takes trainings again")
+            return
+
+
+def live(threads: Sequence[Sender | Watchdog], companions: Companions) -> None:
+    """Say that this node lives, and keep up what it does beside trainings."""
+    ask_database(nodes.beat, otherwise=None)
+    for thread in threads:
+        thread.keep()
+    ask_database(companions.keep, otherwise=None)
+
+
+def must_stand_by() -> bool:
+    """Whether this node has to leave trainings to others, once none runs any more."""
+    is_training = TrainingSession.objects.filter(status=TrainingSession.Status.RUNNING)
+    return bool(nodes.why_no_training()) and not is_training.exists()
 
 
 def somebody_waits_unheard() -> bool:
