@@ -241,6 +241,7 @@ Q_CLUSTER = {
 QUEUE_COMPANIONS = {
     "run_prediction_jobs": "predictions.jobs.somebody_waits",
     "keep_files": "training.upkeep.is_due",
+    "repair_version": "training.repairs.is_due",
     "run_quality_checks": "training.quality_checks.somebody_waits",
 }
 

@@ -33,6 +33,7 @@ POINTS = (
     *("restore.verified", "restore.copied", "restore.tried", "restore.backed_up", "restore.set_aside"),
     *("restore.model_file", "restore.servable", "restore.locked", "restore.stored", "restore.reopened"),
     *("restore.claimed", "restore.finished", "restore.committed"),
+    *("repair.verified", "repair.written", "repair.claimed"),
     *("import.file", "import.kept", "import.looked", "import.received", "import.decided", "import.stored"),
     *("import.committed",),
 )
