@@ -43,12 +43,13 @@ control_socket_disable = True  # it would listen in the home directory
 
 
 def on_starting(_server: Any) -> None:
-    """Where the workers add up what they count for /metrics: empty at each start."""
+    """Where the workers add up what they count for /metrics: rid of ended processes' files at each start."""
     given = os.environ.get(METRICS_DIRECTORY)
     directory = Path(given) if given else Path(tempfile.mkdtemp(prefix=f"{METRICS_PREFIX}{os.getpid()}-"))
     directory.mkdir(parents=True, exist_ok=True)
     for file in directory.glob("*.db"):
-        file.unlink()
+        if not _is_counted_in(file):  # by another installation's web that was given the same place
+            file.unlink()
     if not given:
         _remove_left_behind()
         os.environ[METRICS_DIRECTORY] = str(directory)
@@ -67,6 +68,17 @@ def _remove_left_behind() -> None:
         master = directory.name.removeprefix(METRICS_PREFIX).partition("-")[0]
         if directory.stat().st_uid == os.getuid() and not Path(f"/proc/{master}").exists():
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_counted_in(file: Path) -> bool:
+    """Whether the process that the file's name ends with has it open."""
+    process = file.stem.rpartition("_")[2]
+    try:
+        return process.isdecimal() and str(file) in Path(f"/proc/{process}/maps").read_text()
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
 
 
 def post_worker_init(worker: Any) -> None:

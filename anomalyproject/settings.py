@@ -4,6 +4,7 @@ Development is the default and answers on loopback only. With DEBUG=0, SECRET_KE
 ARTIFACT_SIGNING_KEYS and ALLOWED_HOSTS must be given: docs/deployment.md has the table.
 """
 
+import hashlib
 import ipaddress
 import os
 from pathlib import Path
@@ -154,7 +155,9 @@ elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
 # Throttles, and what the start page remembers for a minute: of all nodes, or of each process alone.
 # Sessions and failed logins are in the database anyhow.
-CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", "anomalies"))}
+# Two installations on one Redis leave each other's keys alone: their nodes share a SECRET_KEY, they do not.
+_own_prefix = f"anomalies-{hashlib.sha256(SECRET_KEY.encode()).hexdigest()[:12]}"
+CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", _own_prefix))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never served over HTTP
@@ -204,6 +207,11 @@ ARTIFACT_SIGNING_KEYS = env_list("ARTIFACT_SIGNING_KEYS") or [
 ]
 KEEP_MODEL_VERSIONS = env_int("KEEP_MODEL_VERSIONS", default=10, minimum=1)
 KEEP_BACKUPS = env_int("KEEP_BACKUPS", default=20, minimum=1)
+# Beside these, the newest of each of the last days and weeks that have one.
+KEEP_DAILY_MODEL_VERSIONS = env_int("KEEP_DAILY_MODEL_VERSIONS", default=7)
+KEEP_WEEKLY_MODEL_VERSIONS = env_int("KEEP_WEEKLY_MODEL_VERSIONS", default=4)
+KEEP_DAILY_BACKUPS = env_int("KEEP_DAILY_BACKUPS", default=7)
+KEEP_WEEKLY_BACKUPS = env_int("KEEP_WEEKLY_BACKUPS", default=4)
 
 TRAINING_BATCH_LIMIT = 1_000  # records, the guide's
 PREDICTION_BATCH_LIMIT = 6_000  # anomalies, the older service's

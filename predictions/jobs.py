@@ -14,7 +14,6 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
-from django.utils import timezone
 
 from predictions.job_rows import HEADER, lines_of, pack, score_rows, unpack
 from predictions.models import PredictionChunk, PredictionJob
@@ -22,6 +21,7 @@ from predictions.predictor import LoadedModel
 from predictions.services import serving_model
 from predictions.validation import REQUIRED
 from training import artifacts
+from training.database import database_now
 from training.datafiles import DataFileError
 from training.datafiles.tables import Table, read_tables
 from training.errors import InvalidRecordsError, NotAllowedNowError, StorageError, UnservableVersionError
@@ -106,7 +106,7 @@ def seconds_left(job: PredictionJob) -> int | None:
     """At the pace so far; None while nothing tells."""
     if job.started_at is None or not job.rows_done or not job.is_active:
         return None
-    taken = (timezone.now() - job.started_at).total_seconds()
+    taken = (database_now() - job.started_at).total_seconds()
     return round(taken / job.rows_done * (job.rows - job.rows_done))
 
 
@@ -148,10 +148,10 @@ def claim() -> PredictionChunk | None:
         taken = PredictionChunk.objects.filter(_waits(), pk=key, attempts=attempts)
         if attempts >= MOST_ATTEMPTS:
             _give_up(key)
-        elif taken.update(status=Piece.RUNNING, attempts=attempts + 1, lease_until=timezone.now() + LEASE):
+        elif taken.update(status=Piece.RUNNING, attempts=attempts + 1, lease_until=database_now() + LEASE):
             chunk = PredictionChunk.objects.select_related("job__model_version").get(pk=key)
             queued = PredictionJob.objects.filter(pk=chunk.job_id, status=Status.QUEUED)
-            queued.update(status=Status.RUNNING, started_at=timezone.now())
+            queued.update(status=Status.RUNNING, started_at=database_now())
             return chunk
     return None
 
@@ -172,13 +172,13 @@ def complete(chunk: PredictionChunk, *, result: bytes, refused: int) -> bool:
         job = PredictionJob.objects.filter(pk=chunk.job_id)
         job.update(rows_done=F("rows_done") + chunk.rows, rows_refused=F("rows_refused") + refused)
         whole = job.filter(status=Status.RUNNING, rows_done=F("rows"))
-        whole.update(status=Status.SUCCEEDED, finished_at=timezone.now())
+        whole.update(status=Status.SUCCEEDED, finished_at=database_now())
     return True
 
 
 def prune_jobs() -> int:
     """Take away the files of old jobs, and uploads that were abandoned; how many."""
-    now = timezone.now()
+    now = database_now()
     abandoned = PredictionJob.objects.filter(status=Status.RECEIVING, created_at__lt=now - ABANDONED)
     old = PredictionJob.objects.exclude(status__in=[Status.RECEIVING, *PredictionJob.ACTIVE]).filter(
         pruned_at=None, finished_at__lt=now - timedelta(days=settings.KEEP_PREDICTION_JOBS)
@@ -218,7 +218,7 @@ def _free() -> "QuerySet[PredictionChunk]":
 
 def _waits() -> Q:
     """Nobody holds it, or its holder was too long about it. Of the row alone: what is compared and set."""
-    return Q(status=Piece.QUEUED) | Q(status=Piece.RUNNING, lease_until__lt=timezone.now())
+    return Q(status=Piece.QUEUED) | Q(status=Piece.RUNNING, lease_until__lt=database_now())
 
 
 def _give_up(key: int) -> None:
@@ -230,7 +230,7 @@ def _give_up(key: int) -> None:
 
 def _end(job_id: int, status: PredictionJob.Status, *, reason: str) -> bool:
     active = PredictionJob.objects.active().filter(pk=job_id)
-    return active.update(status=status, reason=reason, finished_at=timezone.now()) == 1
+    return active.update(status=status, reason=reason, finished_at=database_now()) == 1
 
 
 def _pinned(version: ModelVersion, loaded: LoadedModel | None) -> LoadedModel:

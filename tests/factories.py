@@ -71,7 +71,7 @@ class VersionFactory(factory.django.DjangoModelFactory[ModelVersion]):
     size_bytes = 1
     created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
     dataset_rows = 1
-    dataset_fingerprint = "0" * 64
+    dataset_fingerprint = factory.Sequence(lambda n: f"{n:064d}")
     dataset_read_at = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -85,7 +85,7 @@ class BackupFactory(factory.django.DjangoModelFactory[Backup]):
     digest = "0" * 64
     size_bytes = 1
     created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
-    kind = Backup.Kind.MANUAL
+    kind = Backup.Kind.BEFORE_TRAINING
     record_count = 1
 
 

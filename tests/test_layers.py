@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"ml", "errors", "processes", "launcher"},
+    {"ml", "errors", "processes", "launcher", "database"},
     {"models", "criticality", "shelves"},
     {
         "rules",
         "datafiles",
         "frames",
         "artifacts",
+        "retention",
         "sample",
         "posting",
         "roles",

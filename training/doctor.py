@@ -27,7 +27,7 @@ from django_q.models import OrmQ, Task
 from django_q.tasks import async_task
 
 from training import artifacts, nodes, troubles, upkeep, watchdog
-from training.errors import BackupError, UnservableVersionError
+from training.errors import BackupError, StorageError, UnservableVersionError
 from training.findings import Code
 from training.models import Backup, MailSubscription, ModelVersion, TrainingSession, Webhook
 
@@ -84,8 +84,16 @@ def fix() -> list[str]:
             path.chmod(0o600)
             done.append(f"made {path.name} private")
     watchdog.mend_schedule()
-    done += [f"removed {name}, left by a crash" for name in artifacts.sweep()]
-    return done
+    return done + _fix_files()
+
+
+def _fix_files() -> list[str]:
+    """Sweep what crashes left and move aside what is signed and has no row; nothing in a foreign storage."""
+    try:
+        swept = [f"removed {name}, left by a crash" for name in artifacts.sweep()]
+        return swept + [f"moved aside as {name}" for name in artifacts.set_unknown_aside()]
+    except StorageError as error:
+        return [f"nothing in the storage: {error}"]
 
 
 # --- The program and its settings --------------------------------------------------------------
@@ -260,7 +268,13 @@ def round_trip() -> float | None:
 
 def findings() -> Iterator[Result]:
     """What the watch knows, or would find: schedule, clock, backups, notices, files."""
-    looks = (troubles.schedule_troubles, troubles.clock_off, troubles.backup_due, troubles.notices_pile_up)
+    looks = (
+        troubles.storage_foreign,
+        troubles.schedule_troubles,
+        troubles.clock_off,
+        troubles.backup_due,
+        troubles.notices_pile_up,
+    )
     found = {trouble.key: trouble for trouble in troubles.current() if trouble.code != Code.QUEUE_SILENT}
     found |= {trouble.key: trouble for look in looks for trouble in look()}
     for look in (troubles.files_missing, troubles.files_damaged, troubles.files_orphaned):

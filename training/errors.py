@@ -84,3 +84,7 @@ class StorageError(OSError):
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+class ForeignStorageError(StorageError):
+    """The storage belongs to another installation, or nobody knows whose it is: nothing is changed there."""

@@ -7,7 +7,6 @@ import csv
 import logging
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -21,6 +20,7 @@ from django.core.files.base import File
 from django.db import transaction
 from django.utils import timezone
 
+from training.database import database_now
 from training.datafiles import (
     DataFileError,
     FileRecords,
@@ -123,10 +123,10 @@ def discard_import(*, waiting: FileImport, user: User | None) -> None:
 
 def sweep_imports() -> list[str]:
     """Discard what nobody confirmed in time, and remove all files older than KEPT; the directories' names."""
-    now = timezone.now()
+    now = database_now()
     old = FileImport.objects.filter(status=WAITING, created_at__lt=now - KEPT)
     old.update(status=DISCARDED, decided_at=now)
-    return _drawer().sweep(time.time() - KEPT.total_seconds())
+    return _drawer().sweep(KEPT.total_seconds())
 
 
 def refused_file(row: FileImport) -> Path | None:

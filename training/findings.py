@@ -97,10 +97,7 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("Install the same release there (pip install -r requirements.txt), then start it again."),
     ),
     Code.FILES_UNKNOWN: (
-        _(
-            "Directories in %(where)s are signed with our keys, but no row knows them:"
-            " %(count)d, such as %(example)s."
-        ),
+        _("Signed directories in %(where)s that no row knows: %(count)d, such as %(example)s."),
         _("Nothing was removed. python manage.py doctor --fix moves them aside; then remove them by hand."),
     ),
     Code.STORAGE_FOREIGN: (

@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from training.database import database_now
 from training.models import QueueNode
 
 SILENT_AFTER = timedelta(seconds=30)  # a node speaks every two seconds
@@ -21,7 +21,7 @@ def host() -> str:
 
 def beat() -> None:
     """This process is a node of the queue, and lives. Its dead forerunners on this machine are forgotten."""
-    now, here = timezone.now(), QueueNode.objects.filter(host=host())
+    now, here = database_now(), QueueNode.objects.filter(host=host())
     if here.filter(pid=os.getpid()).update(seen_at=now):
         return
     for node in here:
@@ -36,7 +36,7 @@ def leave() -> None:
 
 
 def alive() -> "QuerySet[QueueNode]":
-    return QueueNode.objects.filter(seen_at__gt=timezone.now() - SILENT_AFTER)
+    return QueueNode.objects.filter(seen_at__gt=database_now() - SILENT_AFTER)
 
 
 def keeps_house() -> bool:
@@ -47,7 +47,7 @@ def keeps_house() -> bool:
 
 def forget_silent() -> int:
     """A machine that was taken away a day ago is no trouble any more; how many."""
-    silent = QueueNode.objects.filter(seen_at__lt=timezone.now() - FORGOTTEN_AFTER)
+    silent = QueueNode.objects.filter(seen_at__lt=database_now() - FORGOTTEN_AFTER)
     return silent.delete()[0]
 
 

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from training import artifacts, backups, notices, records, versions
+from training import artifacts, backups, notices, records, sessions, versions
 from training.errors import BackupError, SessionActiveError, StorageError, UnservableVersionError
 from training.ml.errors import TamperedArtifactError
 from training.ml.failpoints import failpoint
@@ -122,9 +122,12 @@ def restore_backup(
 
     Nothing is lost: the present is backed up first, records that the backup does not hold go back to
     the review queue, and every change is kept in the history. All or nothing, whenever it is killed.
-    Raises SessionActiveError during a training, BackupError when the backup cannot be used.
+    Raises SessionActiveError during a training, BackupError when the backup cannot be used, StorageError when
+    the storage is another installation's.
     """
+    sessions.recover_sessions()  # one that died is not in the way
     _refuse_during_session()
+    artifacts.require_own_storage()
     on_step("Verifying the backup")
     manifest = artifacts.verify(backup)
     failpoint("restore.verified")

@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.utils import timezone
 
 from training import artifacts, backups, frames, sessions, versions
+from training.database import database_now
 from training.errors import (
     BackupError,
     LeaseLostError,
@@ -113,7 +113,7 @@ def _train(attempt: Attempt) -> None:
     _back_up(session, attempt)
     failpoint("training.backed_up")
     attempt.advance(Step.LOAD, 10)
-    training_set = TrainingSet(read_at=timezone.now(), frame=frames.approved_frame())
+    training_set = TrainingSet(read_at=database_now(), frame=frames.approved_frame())
     failpoint("training.loaded")
     attempt.advance(Step.EVALUATE, 15)
     trained = _fit(training_set, champion, attempt)
@@ -179,7 +179,7 @@ def _version(
     trained: TrainedModel, training_set: TrainingSet, manifest: Manifest, champion: ModelVersion | None
 ) -> ModelVersion:
     """The row, not saved yet."""
-    now = timezone.now()
+    now = database_now()
     comparison = versions.compare(trained.metrics["model"], trained.champion_metrics)
     return ModelVersion(
         name=manifest.path.name,

@@ -9,10 +9,10 @@ from croniter import croniter
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 from django_q.models import Schedule
 
 from training import sessions
+from training.database import database_now
 from training.errors import NothingApprovedError, SessionActiveError
 from training.models import Anomaly, ModelVersion, TrainingSession
 from training.policy import change_policy, current_policy, frozen_sentence
@@ -31,7 +31,7 @@ DISABLED, FOREVER = 0, -1  # Schedule.repeats
 def next_time(cron: str, after: datetime | None = None) -> datetime:
     """When a cron line is due next, UTC. Raises ValueError when it is no cron line, or never due."""
     try:
-        due: datetime = croniter(cron, after or timezone.now()).get_next(datetime)
+        due: datetime = croniter(cron, after or database_now()).get_next(datetime)
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{cron!r} is not a cron line") from error
     return due
@@ -161,5 +161,6 @@ def _skip(reason: str, cause: TrainingSession.Cause) -> TrainingSession:
         status=TrainingSession.Status.SKIPPED,
         reason=reason,
         cause=cause,
-        finished_at=timezone.now(),
+        queued_at=(now := database_now()),
+        finished_at=now,
     )

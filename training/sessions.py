@@ -3,7 +3,7 @@
 The holder of a running session is who raised `attempts` last, as long as its heartbeat is younger than the
 lease. Nobody else writes to the row, and a holder that fell silent publishes nothing: whoever looks next
 (the queue's watchdog, a request, a status call) takes the session back with `recover_sessions`.
-Several machines on one database need clocks that agree to within a few seconds.
+Every moment here is the database's (`database_now`): the nodes' own clocks may differ.
 """
 
 import logging
@@ -17,10 +17,10 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django_q.tasks import async_task
 
 from training import notices
+from training.database import database_now
 from training.errors import (
     LeaseLostError,
     NotAllowedNowError,
@@ -179,7 +179,7 @@ def retry(session_id: int, attempt: int) -> int | None:
 
 def beat(session_id: int, attempt: int) -> bool:
     """Renew the lease; True when somebody asked to cancel. Raises LeaseLostError."""
-    _write(session_id, attempt, heartbeat_at=timezone.now())
+    _write(session_id, attempt, heartbeat_at=database_now())
     return TrainingSession.objects.filter(pk=session_id, cancel_requested=True).exists()
 
 
@@ -266,7 +266,7 @@ def _recover(session: TrainingSession) -> bool:
     limit = timedelta(seconds=settings.TRAINING_QUEUE_LIMIT)
     # The wait for a dead worker's lease counts too, half at most: everything may have been down for a day.
     waited = min(session.queued_at - (session.heartbeat_at or session.queued_at), limit / 2)
-    if timezone.now() - session.queued_at <= limit - waited:
+    if database_now() - session.queued_at <= limit - waited:
         return False
     seconds = round((limit - waited).total_seconds())
     reason = f"No queue worker took the training session within {seconds} s. Start one with: {WORKER_COMMAND}"
@@ -287,7 +287,7 @@ def _take_back(session: TrainingSession, *, cause: str) -> bool:
         return _end(held, Status.FAILED, reason=reason, cause=Cause.DIED)
     with transaction.atomic():
         requeued = held.filter(cancel_requested=False).update(
-            status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=timezone.now()
+            status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=database_now()
         )
         if requeued:
             note_event(session.pk, session.attempts, f"{cause}: the session is queued again.")
@@ -309,7 +309,9 @@ def _create(
     *, trigger: TrainingSession.Trigger, user: User | None, request: RequestKey | None
 ) -> TrainingSession:
     try:
-        return TrainingSession.objects.create(trigger=trigger, requested_by=user, **columns_of(request))
+        return TrainingSession.objects.create(
+            trigger=trigger, requested_by=user, queued_at=database_now(), **columns_of(request)
+        )
     except IntegrityError as error:
         if "one_active_session" in str(error) or is_repeat(error):
             raise SessionActiveError from error
@@ -327,7 +329,7 @@ def _note_counts(session: TrainingSession, counts: RecordCounts) -> None:
 
 
 def _begin(found: TrainingSessionQuerySet) -> bool:
-    now = timezone.now()
+    now = database_now()
     return (
         found.update(
             status=Status.RUNNING,
@@ -345,7 +347,7 @@ def _end(found: TrainingSessionQuerySet, status: TrainingSession.Status, **chang
     """Bring it to its end, with the notice of that in the same transaction; False when it is not found."""
     with transaction.atomic():
         session = found.select_for_update().first()
-        if session is None or not found.update(status=status, finished_at=timezone.now(), **changes):
+        if session is None or not found.update(status=status, finished_at=database_now(), **changes):
             return False
         session.refresh_from_db()
         notices.session_ended(session=session)
@@ -355,7 +357,7 @@ def _end(found: TrainingSessionQuerySet, status: TrainingSession.Status, **chang
 def _held(session_id: int, attempt: int) -> TrainingSessionQuerySet:
     lease = timedelta(seconds=settings.TRAINING_LEASE)
     return TrainingSession.objects.filter(
-        pk=session_id, status=Status.RUNNING, attempts=attempt, heartbeat_at__gt=timezone.now() - lease
+        pk=session_id, status=Status.RUNNING, attempts=attempt, heartbeat_at__gt=database_now() - lease
     )
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_noop
 from django_q.models import Schedule
 
 from training import artifacts, nodes, schedules, upkeep
+from training.database import database_now
 from training.findings import Code, Severity, Trouble, trouble_of
 from training.models import Backup, Delivery, Finding, ModelVersion, QueueNode, TrainingSession
 from training.policy import current_policy
@@ -42,10 +43,10 @@ def current() -> list[Trouble]:
 
 def queue_silent() -> Iterator[Trouble]:
     """No node lives; or one of several does not."""
-    rows = list(QueueNode.objects.all())
-    silent = [row for row in rows if row.seen_at <= timezone.now() - nodes.SILENT_AFTER]
+    rows, now = list(QueueNode.objects.all()), database_now()
+    silent = [row for row in rows if row.seen_at <= now - nodes.SILENT_AFTER]
     if len(silent) == len(rows):
-        since = max((row.seen_at for row in silent), default=timezone.now())
+        since = max((row.seen_at for row in silent), default=now)
         yield Trouble(code=Code.QUEUE_SILENT, since=since)
         return
     for row in silent:
@@ -64,7 +65,7 @@ def session_stuck() -> Iterator[Trouble]:
     for session in TrainingSession.objects.active():
         is_queued = session.status == Status.QUEUED
         since = session.queued_at if is_queued else session.heartbeat_at or session.queued_at
-        if timezone.now() - since > patience if is_queued else session.lease_expired:
+        if database_now() - since > patience if is_queued else session.lease_expired:
             yield Trouble(
                 code=Code.SESSION_UNCLAIMED if is_queued else Code.LEASE_EXPIRED,
                 subject=str(session.pk),
@@ -85,7 +86,7 @@ def schedule_troubles() -> Iterator[Trouble]:
     elif policy.enabled != (ours.repeats != schedules.DISABLED):
         is_off = gettext_noop("it is switched off")
         yield _wrong("", is_off if policy.enabled else gettext_noop("it is switched on"))
-    elif policy.enabled and ours.next_run < timezone.now() - OVERDUE_AFTER:
+    elif policy.enabled and ours.next_run < database_now() - OVERDUE_AFTER:
         due = f"{ours.next_run:%Y-%m-%d %H:%M} UTC"
         yield Trouble(code=Code.SCHEDULE_OVERDUE, facts={"due": due}, since=ours.next_run)
     if not policy.enabled:
@@ -101,10 +102,20 @@ def _wrong(name: str, reason: str) -> Trouble:
 # --- The files ---------------------------------------------------------------------------------
 
 
+def storage_foreign() -> Iterator[Trouble]:
+    """A storage that is another installation's, or nobody knows whose."""
+    for where, reason in artifacts.foreign_storages().items():
+        yield Trouble(code=Code.STORAGE_FOREIGN, subject=where[:200], facts={"reason": reason})
+
+
 def files_orphaned() -> Iterator[Trouble]:
-    """What crashes left, an hour ago or longer; and whole backups that no row knows."""
+    """What crashes left, an hour ago or longer; and what is signed and no row knows."""
+    if artifacts.foreign_storages():
+        return
     found = [(Code.FILES_ORPHANED, kind, artifacts.orphans(kind)) for kind in (ModelVersion, Backup)]
-    for code, kind, names in [*found, (Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups())]:
+    found.append((Code.FILES_UNKNOWN, ModelVersion, artifacts.unknown_versions()))
+    found.append((Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups(artifacts.GRACE)))
+    for code, kind, names in found:
         if names:
             yield Trouble(
                 code=code,
@@ -117,7 +128,10 @@ def files_orphaned() -> Iterator[Trouble]:
 def files_missing() -> Iterator[Trouble]:
     """Rows that claim files which are not there."""
     for model_class in (ModelVersion, Backup):
-        for row in model_class.objects.filter(pruned_at=None):
+        kept = model_class.objects.filter(pruned_at=None)
+        missing = [row for row in kept if not artifacts.is_there(row)]
+        # Looked at again: what was removed, or written anew, during the look is no trouble.
+        for row in kept.filter(pk__in=[row.pk for row in missing]) if missing else ():
             if not artifacts.is_there(row):
                 yield Trouble(
                     code=Code.FILES_MISSING,
@@ -141,14 +155,15 @@ def files_damaged() -> Iterator[Trouble]:
 
 def backup_due() -> Iterator[Trouble]:
     """No backup for a day longer than the queue waits to make one, or to read the newest one back."""
-    late = timezone.now() - timedelta(days=1)
+    now = database_now()
+    late = now - timedelta(days=1)
     due, newest = upkeep.backup_due_since(), upkeep.newest_backup()
     if due is not None and due < late:
-        facts = {"days": (timezone.now() - due).days + settings.BACKUP_EVERY_DAYS}
+        facts = {"days": (now - due).days + settings.BACKUP_EVERY_DAYS}
         yield Trouble(code=Code.BACKUP_OLD, facts=facts, since=due)
     unread = upkeep.verification_due_since(newest) if newest else None
     if newest is not None and unread is not None and unread < late:
-        told = {"name": newest.name, "days": (timezone.now() - unread).days}
+        told = {"name": newest.name, "days": (now - unread).days}
         yield Trouble(
             code=Code.BACKUP_UNVERIFIED,
             subject=newest.name,
@@ -180,7 +195,7 @@ def _severity_of(row: artifacts.Stored) -> Finding.Severity:
 
 
 def notices_pile_up() -> Iterator[Trouble]:
-    late = Delivery.objects.pending().filter(created_at__lt=timezone.now() - NOTICES_LATE)
+    late = Delivery.objects.pending().filter(created_at__lt=database_now() - NOTICES_LATE)
     if oldest := late.order_by("created_at").first():
         facts = {"count": late.count()}
         yield Trouble(
@@ -213,4 +228,4 @@ def clock_difference() -> float:
 
 
 def _seconds_since(moment: datetime) -> int:
-    return int((timezone.now() - moment).total_seconds())
+    return int((database_now() - moment).total_seconds())

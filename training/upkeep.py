@@ -10,14 +10,15 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from training import artifacts, backups, nodes
+from training.database import database_now
 from training.errors import BackupError, UnservableVersionError
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
 logger = logging.getLogger(__name__)
 
+AHEAD = timedelta(minutes=1)
 PAUSE = 600.0  # seconds between attempts: what failed a moment ago would fail again
 
 
@@ -77,7 +78,7 @@ def verification_due_since(stored: artifacts.Stored) -> datetime | None:
 
 
 def newest_backup() -> Backup | None:
-    """The newest that can be restored, as far as is known."""
+    """Return the backup made last that can be restored, as far as is known."""
     return Backup.objects.available().filter(verification_error="").first()
 
 
@@ -91,5 +92,9 @@ def _unread() -> list[artifacts.Stored]:
 
 
 def _past(last: datetime | None, every: timedelta) -> datetime | None:
-    due = last and last + every
-    return due if due and due < timezone.now() else None
+    if last is None:
+        return None
+    now = database_now()
+    if last > now + AHEAD:  # written by a clock that was wrong: nobody knows how old it is
+        return now
+    return last + every if last + every < now else None

@@ -13,6 +13,7 @@ from training.ml.failpoints import failpoint
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion
 from training.policy import current_policy, locked_policy, refuse_frozen
+from training.retention import Reason, versions_to_keep
 
 # A candidate may be this much worse, MAE in score points, and still count as "not worse": about
 # one standard error of the mean of three held-out MAEs on the customer's data.
@@ -50,7 +51,13 @@ def set_active(
             moved = row.update(is_active=True, declined_at=None, declined_by=None)
             if not moved:
                 raise NotAllowedNowError(f"The files of {version} were removed.")
-        activation = Activation.objects.create(version=version, reason=reason, activated_by=user, note=note)
+        activation = Activation.objects.create(
+            version=version,
+            reason=reason,
+            activated_by=user,
+            note=note,
+            newest_version=ModelVersion.objects.first(),
+        )
         if version is not None:
             notices.version_activated(activation=activation, before=before)
         failpoint("activate.moved")
@@ -146,6 +153,9 @@ def newest_version() -> ModelVersion | None:
     versions = ModelVersion.objects.filter(pruned_at=None)
     if restored is None:
         return versions.first()
+    if restored.newest_version_id is not None:
+        return versions.filter(pk__gt=restored.newest_version_id).first() or champion
+    # Noted before the newest version was; or there was none.
     return versions.filter(created_at__gt=restored.activated_at).first() or champion
 
 
@@ -196,14 +206,23 @@ def _mae(metrics: Mapping[str, Any] | None) -> dict[str, float]:
     return {} if None in maes.values() else maes
 
 
-def prunable_versions(*, keep: int | None = None) -> list[ModelVersion]:
-    """All but the newest `keep` (what the training policy says) and the active one.
+def retention_of_versions(*, keep: int | None = None) -> dict[ModelVersion, Reason | None]:
+    """Return the usable versions, newest first, and why each is kept; None: retention removes it.
 
-    What is quarantined is neither counted nor removed: a person looks at it first.
+    `keep` of the newest that differ, instead of what the training policy says. What serves and what served
+    before it are always kept. What is quarantined is neither counted nor removed: a person looks at it first.
     """
     keep = current_policy().versions_kept if keep is None else keep
-    newest = list(ModelVersion.objects.usable().values_list("pk", flat=True)[:keep])
-    return list(ModelVersion.objects.usable().filter(is_active=False).exclude(pk__in=newest))
+    usable = list(ModelVersion.objects.usable())
+    active = next((version for version in usable if version.is_active), None)
+    in_use = [active, version_before(active)] if active else []
+    reasons = versions_to_keep(usable, recent=keep, in_use=in_use)
+    return {version: reasons.get(version) for version in usable}
+
+
+def prunable_versions(*, keep: int | None = None) -> list[ModelVersion]:
+    """Return the versions that retention does not keep; `keep` as in `retention_of_versions`."""
+    return [version for version, reason in retention_of_versions(keep=keep).items() if reason is None]
 
 
 def prune_versions(*, keep: int | None = None) -> list[str]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import Error, IntegrityError, close_old_connections, connection, transaction
-from django.utils import timezone, translation
+from django.utils import translation
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from training import artifacts, nodes, notices, schedules, sessions, troubles
+from training.database import database_now
 from training.findings import Code, Trouble, trouble_of
 from training.models import Finding
 from training.policy import current_policy
@@ -44,7 +45,7 @@ def mend_schedule() -> None:
     """The policy's shadow is put right, what is none of ours is switched off, what is late started once."""
     schedules.disable_invalid_schedules()
     schedules.ensure_schedule()
-    late = timezone.now() - troubles.OVERDUE_AFTER
+    late = database_now() - troubles.OVERDUE_AFTER
     overdue = Schedule.objects.filter(func=schedules.TRAIN_ON_SCHEDULE, next_run__lt=late)
     for row in overdue.exclude(repeats=schedules.DISABLED):
         with transaction.atomic():
@@ -54,6 +55,12 @@ def mend_schedule() -> None:
             )
             if moved and current_policy().enabled:
                 async_task(schedules.TRAIN_ON_SCHEDULE, task_name=f"{schedules.NAME}, late")
+
+
+def find_foreign_storage() -> Iterable[Trouble]:
+    """Mark a storage that an older release left without a mark, and tell one that is not ours."""
+    artifacts.mark_known_storages()
+    return troubles.storage_foreign()
 
 
 CHECKS = (
@@ -85,8 +92,9 @@ CHECKS = (
         codes=frozenset({Code.VERSION_DAMAGED, Code.BACKUP_DAMAGED}), find=troubles.files_damaged, every=10
     ),
     Check(codes=frozenset({Code.FILES_MISSING}), find=troubles.files_missing, every=60),
+    Check(codes=frozenset({Code.STORAGE_FOREIGN}), find=find_foreign_storage, every=60),
     Check(
-        codes=frozenset({Code.FILES_ORPHANED, Code.BACKUPS_UNKNOWN}),
+        codes=frozenset({Code.FILES_ORPHANED, Code.FILES_UNKNOWN, Code.BACKUPS_UNKNOWN}),
         find=troubles.files_orphaned,
         every=300,
         mend=artifacts.sweep,
@@ -191,10 +199,10 @@ def _open(trouble: Trouble) -> None:
 
 def _close(row: Finding, *, mended: bool) -> None:
     open_row = Finding.objects.filter(pk=row.pk, ended_at=None)
-    if open_row.update(ended_at=timezone.now(), is_mended=mended):
+    if open_row.update(ended_at=database_now(), is_mended=mended):
         with translation.override("en"):
             logger.warning("%s: %s", "Mended" if mended else "Gone", trouble_of(row).sentence)
-        Finding.objects.filter(ended_at__lt=timezone.now() - KEPT).delete()
+        Finding.objects.filter(ended_at__lt=database_now() - KEPT).delete()
 
 
 def _refresh(row: Finding, trouble: Trouble) -> None:

@@ -13,6 +13,10 @@ from training.models import Anomaly
 WORDS: list[tuple[re.Pattern[str], Promise]] = [
     (re.compile(pattern, re.DOTALL), words)
     for pattern, words in (
+        (
+            r"The storage is not this installation's\. (?P<reason>.+) Nothing was changed there\..*",
+            _("The storage belongs to another installation, and nothing was changed: %(reason)s"),
+        ),
         (r"Missing required fields: \[(?P<fields>.*)\]", _("Missing: %(fields)s")),
         (r"(?P<field>\w+) must not be blank", _("%(field)s: must not be blank")),
         (

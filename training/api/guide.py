@@ -107,7 +107,6 @@ class RestoreView(APIView):
         backup = Backup.objects.available().filter(name=backup_name).first()
         if backup is None:
             raise Http404(f"There is no backup named {backup_name}.")
-        recover_sessions()  # one that died is not in the way
         result = restore_backup(backup=backup, user=user_of(request))
         return Response(
             {

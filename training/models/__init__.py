@@ -3,6 +3,7 @@
 from training.models.anomaly import Anomaly
 from training.models.backup import Backup
 from training.models.file_import import FileImport
+from training.models.installation import Installation
 from training.models.list_layout import ListLayout
 from training.models.notices import Delivery, Event, MailSubscription, Webhook
 from training.models.policy import TrainingPolicy
@@ -23,6 +24,7 @@ __all__ = [
     "Event",
     "FileImport",
     "Finding",
+    "Installation",
     "LabelFinding",
     "ListLayout",
     "MailSubscription",

@@ -24,7 +24,11 @@ class Backup(StoredDirectory):
         SCHEDULED = "scheduled", _("scheduled")
         ADOPTED = "adopted", _("adopted")  # by `adopt_backups`, which cannot know why it was made
 
+    BY_HAND = (Kind.MANUAL, Kind.ADOPTED)  # retention leaves them to who made them
+
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    # Of the records and the model's files, whatever else differs; empty for those made before it was kept.
+    content_digest = models.CharField(_("digest of the content"), max_length=64, blank=True)
     record_count = models.PositiveIntegerField(_("training records"))
     # None: taken before the first model was active.
     model_version = models.ForeignKey(
@@ -49,5 +53,6 @@ class Backup(StoredDirectory):
     class Meta:
         verbose_name = _("backup")
         verbose_name_plural = _("backups")
-        ordering = ["-name"]
+        # In the order made, not by name: a clock may jump. What was taken in is older than what is made here.
+        ordering = [models.Case(models.When(kind="adopted", then=0), default=1).desc(), "-id"]
         permissions = [("restore_backup", _("Can restore a backup"))]

@@ -90,6 +90,15 @@ class Activation(models.Model):
     reason = models.CharField(_("reason"), max_length=10, choices=Reason)
     # Why, in the words of who did it; the gate's refusal is not overridden without.
     note = models.TextField(_("note"), blank=True)
+    # Of that moment, active or not: what a reload looks for came after it, whatever the clocks say.
+    newest_version = models.ForeignKey(
+        ModelVersion,
+        verbose_name=_("newest version then"),
+        null=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
     activated_at = models.DateTimeField(_("activated at"), auto_now_add=True)
     activated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -3,7 +3,7 @@
 import pytest
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from tests.factories import BackupFactory, VersionFactory
+from tests.factories import ApprovedFactory, BackupFactory, VersionFactory
 from tests.storing import names_in
 from tests.trained import trained_version
 from training import artifacts, backups
@@ -11,7 +11,6 @@ from training.errors import UnservableVersionError
 from training.models import Backup, ModelVersion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("each_storage")]
-MANUAL = Backup.Kind.MANUAL
 
 
 def test_the_newest_are_kept(settings: Settings) -> None:
@@ -41,7 +40,9 @@ def test_what_is_quarantined_is_neither_counted_nor_removed() -> None:
 
 
 def test_pruning_removes_the_files() -> None:
-    older, newer = (backups.create_backup(kind=MANUAL) for _ in range(2))
+    older = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING)
+    ApprovedFactory.create()
+    newer = backups.create_backup(kind=Backup.Kind.BEFORE_TRAINING)
 
     assert backups.prune_backups(keep=1) == [older.name]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from training.errors import BackupError
+from training.errors import BackupError, StorageError
 from training.processes import die_with_parent
 from training.upkeep import keep_up
 
@@ -24,5 +24,5 @@ class Command(BaseCommand):
             die_with_parent(parent)
         try:
             keep_up()
-        except BackupError as error:
+        except (BackupError, StorageError) as error:
             raise CommandError(str(error)) from error

@@ -23,12 +23,12 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, connection
-from django.utils import timezone
 from django_q import cluster as django_q_cluster
 from django_q.signals import post_spawn
 
 from training import nodes, schedules, sessions, tasks
 from training.companions import Companions
+from training.database import database_now
 from training.models import TrainingSession
 from training.processes import (
     StopRequest,
@@ -178,7 +178,7 @@ def somebody_waits_unheard() -> bool:
     Half as long as POST /train waits: the request that meets a deaf queue may still be served by the next.
     """
     sessions.recover_sessions()
-    limit = timezone.now() - timedelta(seconds=settings.TRAINING_CLAIM_WAIT / 2)
+    limit = database_now() - timedelta(seconds=settings.TRAINING_CLAIM_WAIT / 2)
     waiting = TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED)
     return waiting.filter(queued_at__lt=limit).exists()
 
