@@ -299,6 +299,12 @@ def mark_known_storages() -> None:
         mark_if_known(root)
 
 
+def has_another_mark() -> bool:
+    """Return whether the storage carries a mark, and not this installation's."""
+    root = root_in_use()
+    return root.read_mark() is not None and bool(why_foreign(root))
+
+
 def foreign_storages() -> dict[str, str]:
     """Return where storages are that are not this installation's, and whose they are, in a sentence."""
     return {root.where: reason for root in roots() if (reason := why_foreign(root))}

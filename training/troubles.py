@@ -110,7 +110,7 @@ def storage_foreign() -> Iterator[Trouble]:
 
 def files_orphaned() -> Iterator[Trouble]:
     """What crashes left, an hour ago or longer; and what is signed and no row knows."""
-    if artifacts.foreign_storages():
+    if artifacts.has_another_mark():
         return
     found = [(Code.FILES_ORPHANED, kind, artifacts.orphans(kind)) for kind in (ModelVersion, Backup)]
     found.append((Code.FILES_UNKNOWN, ModelVersion, artifacts.unknown_versions()))

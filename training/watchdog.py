@@ -57,6 +57,12 @@ def mend_schedule() -> None:
                 async_task(schedules.TRAIN_ON_SCHEDULE, task_name=f"{schedules.NAME}, late")
 
 
+def sweep_own_storage() -> None:
+    """Sweep what crashes left, unless `storage_foreign` tells that the storage is not ours."""
+    if not artifacts.foreign_storages():
+        artifacts.sweep()
+
+
 def find_foreign_storage() -> Iterable[Trouble]:
     """Mark a storage that an older release left without a mark, and tell one that is not ours."""
     artifacts.mark_known_storages()
@@ -97,7 +103,7 @@ CHECKS = (
         codes=frozenset({Code.FILES_ORPHANED, Code.FILES_UNKNOWN, Code.BACKUPS_UNKNOWN}),
         find=troubles.files_orphaned,
         every=300,
-        mend=artifacts.sweep,
+        mend=sweep_own_storage,
     ),
     Check(codes=frozenset({Code.DISK_LOW}), find=troubles.disk_low, every=60, everywhere=True),
     Check(codes=frozenset({Code.CLOCK_OFF}), find=troubles.clock_off, every=60, everywhere=True),

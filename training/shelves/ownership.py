@@ -260,8 +260,9 @@ def _judged(contents: Contents, shelf: Shelf, name: str, digest: str | None) -> 
     try:
         digests = shelf.manifest(name).digests
     except TamperedArtifactError:
-        is_signed = digest is None and _has_manifest(shelf, name)
-        return contents.strange if is_signed else contents.unclear
+        if digest is not None:
+            return contents.unclear
+        return contents.strange if _has_manifest(shelf, name) else []  # unsigned: a crash left it
     return contents.known if digest in digests else contents.unclear
 
 
