@@ -60,11 +60,11 @@ def receive_job(
     )
     try:
         rows = _store_pieces(job, Path(file.temporary_file_path()))
-    except DataFileError as error:
-        job.delete()
-        raise InvalidRecordsError([str(error).replace(file.temporary_file_path(), job.file_name)]) from error
-    except InvalidRecordsError:
-        job.delete()
+    except BaseException as error:
+        job.delete()  # with its pieces; of a process that is killed here, `prune_jobs` takes them away
+        if isinstance(error, DataFileError):
+            said = str(error).replace(file.temporary_file_path(), job.file_name)
+            raise InvalidRecordsError([said]) from error
         raise
     return _received(job, rows, request)
 
