@@ -1,6 +1,7 @@
 from collections.abc import Hashable, Iterator
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -303,9 +304,9 @@ def test_a_damaged_directory_is_not_restored_from(tmp_path: Path) -> None:
         list(read_customer_directory(tmp_path))
 
 
-def outcome(pieces: Iterator[pd.DataFrame]) -> tuple[list[dict[Hashable, object]], object]:
+def outcome(pieces: Iterator[pd.DataFrame]) -> tuple[list[dict[Hashable, Any]], object]:
     """The pieces, and what came after them: an error, or what a generator returns."""
-    given: list[dict[Hashable, object]] = []
+    given: list[dict[Hashable, Any]] = []
     while True:
         try:
             given.append(next(pieces).to_dict("index"))
