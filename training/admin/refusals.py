@@ -80,6 +80,10 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
             _("%(file)s is too large once unpacked: save it as CSV UTF-8."),
         ),
         (
+            r"(?P<file>.+) has more than (?P<most>\d+) columns: .+",
+            _("%(file)s has more than %(most)s columns: keep those that count."),
+        ),
+        (
             r"(?P<file>.+) is not a readable CSV file: (?P<got>.+)\.",
             _("%(file)s is not a readable CSV file: %(got)s."),
         ),
@@ -91,6 +95,10 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
         (
             r"The files hold more than (?P<most>\d+) MiB: .+",
             _("The files hold more than %(most)s MiB: divide them."),
+        ),
+        (
+            r"The files hold more than (?P<most>[\d,]+) rows: .+",
+            _("The files hold more than %(most)s rows: divide them."),
         ),
         (
             r"(?P<got>\d+) imports wait to be confirmed: .+",

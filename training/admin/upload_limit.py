@@ -10,7 +10,12 @@ TIMES = 4  # up to so many times IMPORT_LIMIT the import's form says what is wro
 
 
 class BoundedUploadHandler(FileUploadHandler):
-    """Stands before Django's own, and keeps nothing itself."""
+    """Stands before Django's own, and keeps nothing itself.
+
+    A length that is announced is refused at once; where none is, what has come is counted.
+    """
+
+    received = 0  # bytes of all files of this request
 
     @property
     def most(self) -> int:
@@ -24,6 +29,9 @@ class BoundedUploadHandler(FileUploadHandler):
             raise RequestDataTooBig("The upload is too large.")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        self.received += len(raw_data)
+        if self.received > self.most:
+            raise RequestDataTooBig("The upload is too large.")
         return raw_data
 
     def file_complete(self, file_size: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -12,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import AnomalyFactory
 from tests.training.admin.people import said, staff, superuser, user_of
+from training.admin.upload_limit import BoundedUploadHandler
 from training.file_imports import receive_files
 from training.models import Anomaly, FileImport
 
@@ -243,3 +245,12 @@ def test_the_list_costs_the_same_for_one_and_for_three(
         upload(client, GOOD, WRONG)
     with django_assert_num_queries(6):
         client.get(LIST)
+
+
+def test_what_comes_without_a_length_is_counted(settings: Settings) -> None:
+    settings.IMPORT_LIMIT = 100
+    handler = BoundedUploadHandler()
+    handler.handle_raw_input(None, {}, 0, b"")
+    assert handler.receive_data_chunk(b"x" * 300, 0) == b"x" * 300
+    with pytest.raises(RequestDataTooBig):
+        handler.receive_data_chunk(b"x" * 101, 0)  # of the next file: the bound is the request's
