@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import requests
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -16,12 +15,14 @@ from django.urls import reverse
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from predictions.jobs import receive_job
 from predictions.models import PredictionJob
 from tests.factories import user_with
+from tests.predictions.job_files import upload
 from tests.process_memory import AFTERWARDS, AT_PEAK, memory_of
 from tests.queue_processes import running, wait_until
 from tests.training.admin.people import superuser
-from tests.training.datafiles.workbook_files import BOMBS, VALUES, in_last_column
+from tests.training.datafiles.workbook_files import BOMBS, VALUES, in_last_column, row, text_cell, write_sheet
 from training.ml.records import COLUMNS
 from training.models import Anomaly, FileImport, ModelVersion
 
@@ -172,11 +173,17 @@ def _line(number: int) -> str:
 
 
 def long_workbook(path: Path, rows: int) -> Path:
-    cells = [(f"A-{number}", f"Fuite n° {number} " * 10, *VALUES[2:]) for number in range(rows)]
-    pd.DataFrame(cells, columns=list(COLUMNS)).to_excel(path, index=False)
-    return path
+    texts = [text_cell(value) for value in VALUES[2:]]
+    return write_sheet(
+        path,
+        "".join(
+            row([text_cell(f"A-{number}"), text_cell(f"Fuite n° {number} sur la pompe " * 8), *texts])
+            for number in range(2, rows + 1)
+        ),
+    )
 
 
+@pytest.mark.queue
 @pytest.mark.parametrize("door", ["import_file", "predict_file"])
 def test_a_web_process_holds_little(
     web: Web, foreign: Callable[[str], Path], tmp_path: Path, door: str
@@ -197,3 +204,45 @@ def test_a_web_process_holds_little(
         print(path.name, memory)  # noqa: T201  # pytest shows it on failure
         assert memory.peak < AT_PEAK, path.name
         assert memory.after < AFTERWARDS, path.name
+
+
+def peak_of(*arguments: str) -> tuple[int, float]:
+    """The exit code of a command, and the MB that it had at its peak, with what it waited for."""
+    command = [sys.executable, "manage.py", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)  # it is waited for: nobody has to again
+    return process.returncode, usage.ru_maxrss / 1_024
+
+
+@pytest.mark.queue
+def test_a_command_holds_little(queue_mark: str, foreign: Callable[[str], Path], tmp_path: Path) -> None:
+    command = ("import_anomalies", "--dry-run")
+    small = in_last_column(tmp_path / "small.xlsx", 50)
+    code, usual = peak_of(*command, str(small))
+    assert code == 0
+    files = {foreign(name): 0 if is_read(name) else 1 for name in NAMED}
+    files |= {long_csv(tmp_path / "long.csv", 2**26): 0, long_workbook(tmp_path / "long.xlsx", 100_000): 0}
+    for path, expected in files.items():
+        code, peak = peak_of(*command, str(path))
+        print(path.name, code, peak - usual)  # noqa: T201  # pytest shows it on failure
+        assert (code, peak - usual < AT_PEAK) == (expected, True), path.name
+
+
+@pytest.mark.queue
+def test_the_queues_process_holds_little(queue_mark: str, version: ModelVersion, tmp_path: Path) -> None:
+    """The longest texts that are scored, and cells that are far longer: pieces are bounded by their texts."""
+    user, peaks = user_with("predictions.add_predictionjob"), []
+    for length in (20, 2_000, 60_000):
+        rows = "".join(
+            f'A-{number},"{f"{number} " * (length // 6)}",p-1\n'
+            for number in range(min(3_000, 2**26 // length))
+        )
+        with upload(f"anomaly_id,description,equipment_id\n{rows[: 2**26]}") as file:
+            job = receive_job(file=file, user=user)
+        code, peak = peak_of("run_prediction_jobs")
+        job.refresh_from_db()
+        assert (code, job.status) == (0, "succeeded")
+        peaks.append(peak)
+    print(peaks)  # noqa: T201  # pytest shows it on failure
+    assert max(peaks) - peaks[0] < AT_PEAK
