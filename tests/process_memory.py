@@ -31,6 +31,6 @@ def memory_of(pid: int) -> Iterator[Memory]:
     memory.after = left
 
 
-def megabytes(pid: int, name: str) -> float:
+def megabytes(pid: int | str, name: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1_024 for line in lines if line.startswith(f"{name}:"))

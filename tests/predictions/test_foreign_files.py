@@ -206,25 +206,35 @@ def test_a_web_process_holds_little(
         assert memory.after < AFTERWARDS, path.name
 
 
-def peak_of(*arguments: str) -> tuple[int, float]:
-    """The exit code of a command, and the MB that it had at its peak, with what it waited for."""
-    command = [sys.executable, "manage.py", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)  # it is waited for: nobody has to again
-    return process.returncode, usage.ru_maxrss / 1_024
+# A command that says at its end what it had at its peak. (Of a child, wait4 tells its parent's too.)
+COMMAND = """
+import atexit, runpy, sys
+from pathlib import Path
+from tests.process_memory import megabytes
+place = Path(sys.argv[1])
+atexit.register(lambda: place.write_text(str(megabytes("self", "VmHWM"))))
+sys.argv = ["manage.py", *sys.argv[2:]]
+runpy.run_path("manage.py", run_name="__main__")
+"""
+
+
+def peak_of(place: Path, *arguments: str) -> tuple[int, float]:
+    """The exit code of a command, and the MB that it had at its peak."""
+    command = [sys.executable, "-c", COMMAND, str(place), *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode, float(place.read_text())
 
 
 @pytest.mark.queue
 def test_a_command_holds_little(queue_mark: str, foreign: Callable[[str], Path], tmp_path: Path) -> None:
     command = ("import_anomalies", "--dry-run")
     small = in_last_column(tmp_path / "small.xlsx", 50)
-    code, usual = peak_of(*command, str(small))
+    code, usual = peak_of(tmp_path / "peak", *command, str(small))
     assert code == 0
     files = {foreign(name): 0 if is_read(name) else 1 for name in NAMED}
     files |= {long_csv(tmp_path / "long.csv", 2**26): 0, long_workbook(tmp_path / "long.xlsx", 100_000): 0}
     for path, expected in files.items():
-        code, peak = peak_of(*command, str(path))
+        code, peak = peak_of(tmp_path / "peak", *command, str(path))
         print(path.name, code, peak - usual)  # noqa: T201  # pytest shows it on failure
         assert (code, peak - usual < AT_PEAK) == (expected, True), path.name
 
@@ -240,7 +250,7 @@ def test_the_queues_process_holds_little(queue_mark: str, version: ModelVersion,
         )
         with upload(f"anomaly_id,description,equipment_id\n{rows[: 2**26]}") as file:
             job = receive_job(file=file, user=user)
-        code, peak = peak_of("run_prediction_jobs")
+        code, peak = peak_of(tmp_path / "peak", "run_prediction_jobs", "--one")
         job.refresh_from_db()
         assert (code, job.status) == (0, "succeeded")
         peaks.append(peak)

@@ -74,7 +74,7 @@ def test_a_file_waits_in_pieces(version: ModelVersion, user: User) -> None:
         (csv_text([]), "The file holds no row"),
         (
             "description,equipment_id,Description\nx,y,z\n",
-            "night.csv has two columns for the same thing: description, equipment_id, Description.",
+            "night.csv has two columns for the same thing: description, Description.",
         ),
         (b"PK\x03\x04 no workbook", "night.csv is not a readable Excel workbook (.xlsx)."),
     ],
