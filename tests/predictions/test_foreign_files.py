@@ -15,10 +15,8 @@ from django.urls import reverse
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from predictions.jobs import receive_job
 from predictions.models import PredictionJob
 from tests.factories import user_with
-from tests.predictions.job_files import upload
 from tests.process_memory import AFTERWARDS, AT_PEAK, memory_of
 from tests.queue_processes import running, wait_until
 from tests.training.admin.people import superuser
@@ -237,22 +235,3 @@ def test_a_command_holds_little(queue_mark: str, foreign: Callable[[str], Path],
         code, peak = peak_of(tmp_path / "peak", *command, str(path))
         print(path.name, code, peak - usual)  # noqa: T201  # pytest shows it on failure
         assert (code, peak - usual < AT_PEAK) == (expected, True), path.name
-
-
-@pytest.mark.queue
-def test_the_queues_process_holds_little(queue_mark: str, version: ModelVersion, tmp_path: Path) -> None:
-    """The longest texts that are scored, and cells that are far longer: pieces are bounded by their texts."""
-    user, peaks = user_with("predictions.add_predictionjob"), []
-    for length in (20, 2_000, 60_000):
-        rows = "".join(
-            f'A-{number},"{f"{number} " * (length // 6)}",p-1\n'
-            for number in range(min(3_000, 2**26 // length))
-        )
-        with upload(f"anomaly_id,description,equipment_id\n{rows[: 2**26]}") as file:
-            job = receive_job(file=file, user=user)
-        code, peak = peak_of(tmp_path / "peak", "run_prediction_jobs", "--one")
-        job.refresh_from_db()
-        assert (code, job.status) == (0, "succeeded")
-        peaks.append(peak)
-    print(peaks)  # noqa: T201  # pytest shows it on failure
-    assert max(peaks) - peaks[0] < AT_PEAK
