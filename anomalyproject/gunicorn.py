@@ -24,7 +24,7 @@ keepalive = 5
 limit_request_line = 4_094  # bytes: a longer address, with its query, is a 400 before it reaches Django
 limit_request_fields = 100  # headers of a request
 limit_request_field_size = 8_190  # bytes, one header
-LONG = 1_000_000  # bytes of an answer: a thousand predictions or so
+LONG = 1_000_000  # bytes of a request or an answer: a thousand predictions or so
 # Its own lines as all the others; requests are logged by the application, which knows who asked.
 logconfig_dict = {
     **logging_config(
@@ -40,6 +40,20 @@ METRICS_PREFIX = (
     "anomaly-metrics-"  # of the directory, if none is given; the master's process and a dash follow
 )
 control_socket_disable = True  # it would listen in the home directory
+M_ARENA_MAX = -8  # mallopt(3)
+_gives_back = threading.Lock()  # held while a timer runs
+
+
+def _share_one_arena() -> None:
+    """Let all threads share one memory arena, like MALLOC_ARENA_MAX=1, however gunicorn was started.
+
+    What the threads of a pool free in arenas of their own is hardly ever given back.
+    """
+    with suppress(AttributeError):  # only the GNU library has it
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+
+
+_share_one_arena()  # before the workers are forked and any thread has an arena
 
 
 def on_starting(_server: Any) -> None:
@@ -89,10 +103,17 @@ def _warm_up(log: Any) -> None:
     gc.freeze()  # what is loaded now stays: going through it again takes 0.1 s, in the middle of a request
 
 
-def post_request(_worker: Any, _request: Any, _environ: Any, response: Any) -> None:
-    """Once the answer is sent and forgotten, what a long one took goes back to the system."""
-    if response.sent > LONG:
-        threading.Timer(1.0, _give_memory_back).start()
+def post_request(_worker: Any, _request: Any, environ: Any, response: Any) -> None:
+    """Once the answer is sent and forgotten, what a long one or its request took goes back to the system."""
+    received = int(environ.get("CONTENT_LENGTH") or 0)  # of a body in chunks, set once it was read
+    if max(received, response.sent if response else 0) > LONG and _gives_back.acquire(blocking=False):
+        threading.Timer(1.0, _give_back_once).start()
+
+
+def _give_back_once() -> None:
+    """For all requests that ended within the second."""
+    _gives_back.release()
+    _give_memory_back()
 
 
 def _give_memory_back() -> None:

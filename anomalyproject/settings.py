@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "predictions.metrics.count_requests",
     "training.api.request_log.log_requests",
     "training.api.errors.errors_in_form",  # outside of the others: sees what all the others answer
+    "training.api.bodies.BodiesMiddleware",
     "training.api.headers.security_headers",  # these four also mark static files and early refusals
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -207,7 +208,8 @@ KEEP_BACKUPS = env_int("KEEP_BACKUPS", default=20, minimum=1)
 
 TRAINING_BATCH_LIMIT = 1_000  # records, the guide's
 PREDICTION_BATCH_LIMIT = 6_000  # anomalies, the older service's
-REQUEST_BODY_LIMIT = 32 * 1024 * 1024  # bytes
+REQUEST_BODY_LIMIT = 8 * 1024 * 1024  # bytes of a list of records
+SMALL_BODY_LIMIT = 64 * 1024  # bytes where one small object is expected: scores and a reason
 IMPORT_LIMIT = (
     env_int("IMPORT_LIMIT_MIB", default=64, minimum=1) * 1024 * 1024
 )  # bytes, the files of one import
@@ -365,7 +367,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes of a form without its files
 FILE_UPLOAD_HANDLERS = [
     "training.admin.upload_limit.BoundedUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",

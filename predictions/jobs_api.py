@@ -91,6 +91,7 @@ class PredictionJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Res
         "create": "predictions.add_predictionjob",
         "cancel": "predictions.add_predictionjob",
     }
+    bodiless = frozenset({"cancel"})
     queryset = PredictionJob.objects.exclude(status=PredictionJob.Status.RECEIVING).select_related(
         "requested_by"
     )

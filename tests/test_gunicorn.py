@@ -11,8 +11,19 @@ import pytest
 from anomalyproject import gunicorn
 
 
-@pytest.mark.parametrize(("sent", "times"), [(0, 0), (gunicorn.LONG, 0), (gunicorn.LONG + 1, 1)])
-def test_after_a_long_answer_memory_goes_back(sent: int, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("received", "sent", "times"),
+    [
+        ("", 0, 0),
+        ("", gunicorn.LONG, 0),
+        ("", gunicorn.LONG + 1, 1),
+        (str(gunicorn.LONG), 0, 0),
+        (str(gunicorn.LONG + 1), 0, 1),
+    ],
+)
+def test_after_a_long_request_or_answer_memory_goes_back(
+    received: str, sent: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started = []
 
     class Timer:
@@ -23,8 +34,15 @@ def test_after_a_long_answer_memory_goes_back(sent: int, times: int, monkeypatch
             started.append(self.action)
 
     monkeypatch.setattr("threading.Timer", Timer)
-    gunicorn.post_request(None, None, None, SimpleNamespace(sent=sent))
-    assert started == [gunicorn._give_memory_back] * times
+    for _ in range(3):  # of those within a second, one gives back for all
+        gunicorn.post_request(None, None, {"CONTENT_LENGTH": received}, SimpleNamespace(sent=sent))
+    assert started == [gunicorn._give_back_once] * times
+    if times:
+        gunicorn._give_back_once()
+        gunicorn.post_request(None, None, {"CONTENT_LENGTH": received}, None)
+        assert len(started) == 1 + bool(received)
+        gunicorn._gives_back.acquire(blocking=False)
+        gunicorn._gives_back.release()
 
 
 def test_giving_back_changes_nothing_else() -> None:

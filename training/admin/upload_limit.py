@@ -14,8 +14,10 @@ class BoundedUploadHandler(FileUploadHandler):
 
     @property
     def most(self) -> int:
-        """Bytes of a whole request."""
-        return TIMES * settings.IMPORT_LIMIT
+        """Bytes of a whole request; somebody unknown has nothing to upload."""
+        user = getattr(self.request, "user", None)
+        is_known = user is not None and user.is_authenticated
+        return TIMES * settings.IMPORT_LIMIT if is_known else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     def handle_raw_input(
         self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: Any = None

@@ -7,6 +7,7 @@ the contract and `is_training: true` while a session is in the way. A view of th
 
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
@@ -31,6 +32,8 @@ from training.errors import (
 )
 
 INVALID = "Data validation failed"
+MAX_ERRORS = 10_000  # sentences of one answer: ten for each record of a training batch
+MAX_SENTENCE = 2_000  # characters; only a client's own text in it can be longer
 
 STATUS: dict[type[Exception], HTTPStatus] = {
     SessionActiveError: HTTPStatus.CONFLICT,
@@ -64,7 +67,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if response is None:
         return None
     if isinstance(api_exception, exceptions.ValidationError):
-        sentence, errors = INVALID, list(sentences(api_exception.detail))
+        sentence, errors = INVALID, _bounded(sentences(api_exception.detail))
     else:
         sentence, errors = str(response.data["detail"]), None
     response.data = _in_form(context.get("view"), response.status_code, sentence, errors)
@@ -99,6 +102,12 @@ def sentences(detail: Any, prefix: str = "") -> Iterator[str]:
         yield prefix + str(detail)
 
 
+def error_response(request: HttpRequest, status: HTTPStatus, sentence: str) -> JsonResponse:
+    """Return a refusal that comes before the view, in the form of the view that the address leads to."""
+    view = getattr(getattr(request.resolver_match, "func", None), "cls", None)
+    return JsonResponse(_in_form(view, status, sentence, None), status=status)
+
+
 def errors_in_form(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
@@ -120,8 +129,7 @@ def errors_in_form(
 def _rewritten(request: HttpRequest, response: HttpResponseBase) -> JsonResponse:
     status = response.status_code
     sentence = SENTENCES.get(HTTPStatus(status), f"{HTTPStatus(status).phrase}.")
-    view = getattr(getattr(request.resolver_match, "func", None), "cls", None)
-    rewritten = JsonResponse(_in_form(view, status, sentence, None), status=status)
+    rewritten = error_response(request, HTTPStatus(status), sentence)
     for name, value in response.items():
         if name not in {"Content-Type", "Content-Length"}:
             rewritten[name] = value
@@ -141,10 +149,18 @@ def _in_form(view: object, status: int, sentence: str, errors: list[str] | None)
     return body
 
 
+def _bounded(errors: Iterator[str]) -> list[str]:
+    """The first errors, and how many there are besides."""
+    first = list(islice(errors, MAX_ERRORS))
+    more = sum(1 for _ in errors)
+    return [*first, f"… and {more:,} more errors."] if more else first
+
+
 def _is_json(response: HttpResponseBase) -> bool:
     return "json" in response.headers.get("Content-Type", "")
 
 
 def _printable(text: str) -> str:
     """Client text may be echoed: a lone surrogate cannot be encoded, so it is shown as its escape."""
+    text = text if len(text) <= MAX_SENTENCE else f"{text[:MAX_SENTENCE]}…"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

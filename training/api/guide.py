@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from training.api.parsers import refuse_body
 from training.api.permissions import MayRead, requires
 from training.api.request_keys import request_key_of
 from training.errors import UnservableVersionError
@@ -74,9 +75,11 @@ class StatusView(APIView):
 class ReloadView(APIView):
     """Let the newest model version serve, in every web process."""
 
+    takes_records = False
     permission_classes = [requires("training.activate_modelversion", open_in_development=True)]
 
     def post(self, request: Request) -> Response:
+        refuse_body(request)
         try:
             reload_newest(user=user_of(request))
         except UnservableVersionError as error:
@@ -101,9 +104,11 @@ class BackupsView(APIView):
 class RestoreView(APIView):
     """Bring back the models and the training set of a backup, after a backup of the present."""
 
+    takes_records = False
     permission_classes = [requires("training.restore_backup", open_in_development=True)]
 
     def post(self, request: Request, backup_name: str) -> Response:
+        refuse_body(request)
         backup = Backup.objects.available().filter(name=backup_name).first()
         if backup is None:
             raise Http404(f"There is no backup named {backup_name}.")

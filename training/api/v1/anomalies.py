@@ -105,6 +105,11 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
     queryset = Anomaly.objects.select_related("reviewed_by")
     serializer_class = AnomalySerializer
     filterset_class = AnomalyFilter
+
+    @property
+    def takes_records(self) -> bool:  # type: ignore[override]  # a constant of the others
+        return self.action == "create"
+
     search_fields = ["description", "equipment_name", "equipment_id", "anomaly_id"]
     ordering = ["-id"]
     ordering_fields = [

@@ -84,6 +84,7 @@ class BackupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVi
         "restore": "training.restore_backup",
         "preview": "training.restore_backup",
     }
+    bodiless = frozenset({"create", "verify", "restore"})
     queryset = Backup.objects.select_related("created_by")
     serializer_class = BackupSerializer
     lookup_field = "name"

@@ -135,6 +135,7 @@ class PolicyViewSet(ResourceViewSet):
         "freeze": "django_q.change_schedule",
         "lift": "django_q.change_schedule",
     }
+    bodiless = frozenset({"lift"})
     queryset = TrainingPolicy.objects.all()
     serializer_class = PolicySerializer
     filter_backends = []
