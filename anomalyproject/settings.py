@@ -65,6 +65,11 @@ OPEN_DEVELOPMENT_MODE = DEBUG and _is_loopback(HOST)
 ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=OPEN_DEVELOPMENT_MODE)
 # How many proxies of ours stand in front: what they say of the client's address and of TLS is believed.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", default=int(env_bool("BEHIND_PROXY", default=False)))
+# From where they connect; by default from this machine or a private network.
+TRUSTED_PROXY_NETWORKS = env_networks(
+    "TRUSTED_PROXY_NETWORKS",
+    "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,::1,fc00::/7,fe80::/10",
+)
 
 arm_failpoints(debug=DEBUG)  # for `make faults` alone
 
@@ -97,6 +102,7 @@ MIDDLEWARE = [
     "predictions.metrics.count_requests",
     "training.api.request_log.log_requests",
     "training.api.errors.errors_in_form",  # outside of the others: sees what all the others answer
+    "training.api.addresses.distrust_strangers",
     "training.api.bodies.BodiesMiddleware",
     "training.api.headers.security_headers",  # these four also mark static files and early refusals
     "csp.middleware.CSPMiddleware",
@@ -208,6 +214,7 @@ KEEP_BACKUPS = env_int("KEEP_BACKUPS", default=20, minimum=1)
 
 TRAINING_BATCH_LIMIT = 1_000  # records, the guide's
 PREDICTION_BATCH_LIMIT = 6_000  # anomalies, the older service's
+PREDICTION_CHARACTERS_LIMIT = 2_000_000  # of all their texts: six times as long as the plant's on average
 REQUEST_BODY_LIMIT = 8 * 1024 * 1024  # bytes of a list of records
 SMALL_BODY_LIMIT = 64 * 1024  # bytes where one small object is expected: scores and a reason
 IMPORT_LIMIT = (
@@ -310,7 +317,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False  # one line less at every start
 AXES_ENABLE_ADMIN = False  # training.admin.people shows the attempts, in the look of the rest
 AXES_LOCKOUT_CALLABLE = "training.admin.login.locked_out"
-AXES_CLIENT_IP_CALLABLE = "training.api.addresses.client_address"
+AXES_CLIENT_IP_CALLABLE = "training.api.addresses.lockout_address"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
@@ -349,6 +356,9 @@ THROTTLES = {
         "read": "1200/minute",
         "write": "300/minute",
         "predict": "1200/minute",
+        # What predictions cost: each /predict counts the records that it brings and their characters.
+        "predict_records": "120000/minute",
+        "predict_characters": "12000000/minute",
     }.items()
 }
 SPECTACULAR_SETTINGS = {

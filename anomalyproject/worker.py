@@ -1,12 +1,26 @@
-"""gunicorn's worker: what it refuses before anything of ours is asked has the form of every error, too."""
+"""gunicorn's worker: a connection gets a thread once a request's head is there, and loses it when it is slow.
 
+What it refuses before anything of ours is asked has the form of every error, too.
+"""
+
+import errno
 import json
+import re
+import selectors
+import socket
+import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from gunicorn import util
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn import http, util
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
+HEAD_TIME = 10.0  # seconds in which the head of a request must arrive
+HEAD_PART = 65_536  # bytes of an unfinished head after which a thread reads on, and refuses what is too long
+END_OF_HEAD = re.compile(rb"\n\r?\n")
+PATIENCE = 20.0  # seconds that a thread waits for a client that neither sends nor takes anything
+SLOWEST = 8_192  # bytes a second that a client sends or takes in the long run, else it loses its thread
 UNEXPECTED = "An unexpected error occurred. It was logged."
 
 
@@ -22,7 +36,116 @@ class _Page:
         self.sent += data
 
 
+class TimedSocket(socket.socket):
+    """A client's socket that gives up on slow clients, like Apache's mod_reqtimeout.
+
+    Each byte that comes earns a little time, up to PATIENCE. Errors are those of a connection that was
+    reset: gunicorn and Django know them.
+    """
+
+    until = 0.0  # when the patience ends, by the monotonic clock
+
+    def begin(self) -> None:
+        """Wait for the request that comes now."""
+        self.until = time.monotonic() + PATIENCE
+
+    def setblocking(self, flag: bool) -> None:  # as the parent's
+        self.settimeout(PATIENCE if flag else 0.0)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive as ever, within the shorter of the patience and the caller's own timeout."""
+        given, left = self.gettimeout(), self.until - time.monotonic()
+        if given == 0.0:
+            return super().recv(size, flags)
+        if left <= 0:
+            raise _too_slow()
+        self.settimeout(left if given is None else min(left, given))
+        try:
+            data = super().recv(size, flags)
+        except TimeoutError as error:
+            if given is not None and given < left and given < PATIENCE:
+                raise  # the caller's own
+            raise _too_slow() from error
+        finally:
+            self.settimeout(given)
+        self.until = min(self.until + len(data) / SLOWEST, time.monotonic() + PATIENCE)
+        return data
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send as ever, but no slower than SLOWEST."""
+        given = self.gettimeout()
+        self.settimeout(PATIENCE + len(data) / SLOWEST)
+        try:
+            super().sendall(data, flags)
+        except TimeoutError as error:
+            raise _too_slow() from error
+        finally:
+            self.settimeout(given)
+
+
+def _too_slow() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, "The client is too slow.")
+
+
 class Worker(ThreadWorker):
+    def accept(self, listener: Any) -> None:
+        """Accept a connection, and wait for its first request's head without a thread."""
+        if self.cfg.is_ssl:  # what comes is no head yet
+            super().accept(listener)
+            return
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
+                raise
+            return
+        self.nr_conns += 1
+        client = TimedSocket(fileno=accepted.detach())
+        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn.parser = http.get_parser(self.cfg, client, address)
+        self._await_head(conn)
+
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        """Wait for the head of the next request on a connection that was kept alive."""
+        if self.cfg.is_ssl:
+            super().on_client_socket_readable(conn, client)
+            return
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._await_head(conn)
+
+    def _await_head(self, conn: Any) -> None:
+        conn.head = b""
+        conn.timeout = time.monotonic() + HEAD_TIME
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive_head, conn))
+
+    def _receive_head(self, conn: Any, client: Any) -> None:
+        """Take what is there; once the head is complete, a thread goes on with it."""
+        try:
+            data = client.recv(HEAD_PART)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        conn.head += data
+        if data and len(conn.head) < HEAD_PART and not END_OF_HEAD.search(conn.head):
+            return
+        self.poller.unregister(client)
+        self.pending_conns.remove(conn)
+        if not conn.head:
+            self.nr_conns -= 1
+            conn.close()
+            return
+        conn.parser.unreader.unread(conn.head)
+        conn.data_ready = True
+        self.enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        if not self.cfg.is_ssl:
+            conn.sock.begin()
+        return super().handle(conn)
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Log the error as gunicorn does, and answer with its status; not with its page."""
         page = _Page()

@@ -19,14 +19,16 @@ from predictions.model_report import info_of, metrics_of
 from predictions.predictor import LoadedModel
 from predictions.renderers import FastJSONRenderer
 from predictions.services import explain, predict, serving_model
-from predictions.validation import validate_many, validate_one
+from predictions.validation import Report, characters_of, validate_many, validate_one
 from training import troubles
 from training.api.guide import body_of
 from training.api.permissions import MayRead, requires
+from training.api.throttles import charge
 from training.findings import Code, Trouble
 from training.models import ModelVersion
 
 ReasonsOf = Callable[..., list[Reasons]]
+REASONS_COST = 60  # suggestions that take as long as one with its reasons: 100 of these as 6,000 of those
 # Similar anomalies are the plant's data, not the caller's.
 MayViewAnomalies = requires("training.view_anomaly", open_in_development=True)
 
@@ -47,11 +49,12 @@ class PredictView(OlderView):
     def post(self, request: Request) -> Response:
         begin = time.perf_counter()
         body, reasons_of = body_of(request), self._reasons_for(request)
-        if isinstance(body, list):
-            answer, kind, reports = _predict_many(body, begin, reasons_of), "list", len(body)
-        else:
-            answer, kind, reports = _predict_one(body, begin, reasons_of), "one", 1
-        metrics.predicted(kind=kind, reports=reports, seconds=time.perf_counter() - begin)
+        is_list = isinstance(body, list)
+        reports = validate_many(body) if is_list else [validate_one(body)]
+        _charge(request, reports, with_reasons=reasons_of is not None)
+        answer = (_predict_many if is_list else _predict_one)(reports, begin, reasons_of)
+        kind = "list" if is_list else "one"
+        metrics.predicted(kind=kind, reports=len(reports), seconds=time.perf_counter() - begin)
         return Response(answer)
 
     def _reasons_for(self, request: Request) -> ReasonsOf | None:
@@ -98,8 +101,14 @@ class ModelsMetricsView(OlderView):
         return Response(metrics_of(version))
 
 
-def _predict_one(record: object, begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
-    report, model = validate_one(record), serving_model()
+def _charge(request: Request, reports: list[Report], *, with_reasons: bool) -> None:
+    """Count the records and their characters beside the call. Raises Throttled."""
+    each = REASONS_COST if with_reasons else 1
+    charge(request, predict_records=each * len(reports), predict_characters=each * characters_of(reports))
+
+
+def _predict_one(reports: list[Report], begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
+    (report,), model = reports, serving_model()
     (reasons,) = reasons_of(reports=[report], model=model) if reasons_of else (None,)
     (scores,) = predict(reports=[report], model=model)
     return responses.single(
@@ -111,8 +120,8 @@ def _predict_one(record: object, begin: float, reasons_of: ReasonsOf | None) -> 
     )
 
 
-def _predict_many(records: list[Any], begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
-    reports, model = validate_many(records), serving_model()
+def _predict_many(reports: list[Report], begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
+    model = serving_model()
     reasons = reasons_of(reports=reports, model=model) if reasons_of else None
     scores = predict(reports=reports, model=model)
     return responses.batch(

@@ -1,6 +1,5 @@
 """`GET /metrics`, for Prometheus."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from predictions import metrics
+from training.api.addresses import is_within
 from training.api.permissions import PROXY_HEADERS
 
 
@@ -30,12 +30,7 @@ def is_near(meta: Mapping[str, Any]) -> bool:
     """Behind a proxy everybody has the proxy's address: then nobody is near."""
     if any(name.startswith(PROXY_HEADERS) for name in meta):
         return False
-    try:
-        address = ipaddress.ip_address(meta.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
+    return is_within(meta.get("REMOTE_ADDR", ""), settings.METRICS_ALLOWED_NETWORKS)
 
 
 class TextRenderer(BaseRenderer):

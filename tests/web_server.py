@@ -14,7 +14,7 @@ from django.conf import settings
 from tests.queue_processes import wait_until
 from tests.test_keep import free_port
 
-COMMAND = [sys.executable, "-m", "gunicorn", "--config", "anomalyproject/gunicorn.py", "anomalyproject.wsgi"]
+CONFIG = settings.BASE_DIR / "anomalyproject" / "gunicorn.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +55,16 @@ def _kilobytes(pid: int, field: str) -> int:
 
 
 @contextmanager
-def web_server(log: Path, *, workers: int = 1, **environment: str) -> Iterator[WebServer]:
+def web_server(
+    log: Path, *, workers: int = 1, config: Path = CONFIG, **environment: str
+) -> Iterator[WebServer]:
     """Serve in the environment of the `queue_mark` fixture; ends with the block, whatever happens in it."""
     port = free_port()
     given = {"PORT": str(port), "HOST": "127.0.0.1", "WEB_WORKERS": str(workers)} | environment
+    command = [sys.executable, "-m", "gunicorn", "--config", str(config), "anomalyproject.wsgi"]
     with log.open("ab") as file:
         process = subprocess.Popen(
-            COMMAND, cwd=settings.BASE_DIR, env=os.environ | given, stdout=file, stderr=file
+            command, cwd=settings.BASE_DIR, env=os.environ | given, stdout=file, stderr=file
         )
     server = WebServer(port=port, master=process.pid)
     try:
