@@ -9,6 +9,8 @@ import re
 import selectors
 import socket
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,6 +23,8 @@ HEAD_PART = 65_536  # bytes of an unfinished head after which a thread reads on,
 END_OF_HEAD = re.compile(rb"\n\r?\n")
 PATIENCE = 20.0  # seconds that a thread waits for a client that neither sends nor takes anything
 SLOWEST = 8_192  # bytes a second that a client sends or takes in the long run, else it loses its thread
+LINGER = 5.0  # seconds that a connection stays open after its last answer, for the client to close it
+MOST_DRAINED = 64 * 1024 * 1024  # bytes of a body that nobody wanted
 UNEXPECTED = "An unexpected error occurred. It was logged."
 
 
@@ -87,7 +91,27 @@ def _too_slow() -> ConnectionResetError:
     return ConnectionResetError(errno.ECONNRESET, "The client is too slow.")
 
 
+class Connection(TConn):
+    """A connection whose close no thread waits for: gunicorn's main loop would wait for the client's, 2 s."""
+
+    def __init__(self, *args: Any, linger: Callable[["Connection"], None]) -> None:
+        super().__init__(*args)
+        self.linger = linger
+        self.head = b""
+        self.drained = 0  # bytes that came after the answer
+
+    def close(self, graceful: bool = False) -> None:
+        if graceful:
+            self.linger(self)
+        else:
+            super().close()
+
+
 class Worker(ThreadWorker):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lingering: deque[Connection] = deque()  # answered for the last time, and not yet closed
+
     def accept(self, listener: Any) -> None:
         """Accept a connection, and wait for its first request's head without a thread."""
         if self.cfg.is_ssl:  # what comes is no head yet
@@ -101,7 +125,7 @@ class Worker(ThreadWorker):
             return
         self.nr_conns += 1
         client = TimedSocket(fileno=accepted.detach())
-        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn = Connection(self.cfg, client, address, listener.getsockname(), linger=self._linger)
         conn.parser = http.get_parser(self.cfg, client, address)
         self._await_head(conn)
 
@@ -131,15 +155,48 @@ class Worker(ThreadWorker):
         conn.head += data
         if data and len(conn.head) < HEAD_PART and not END_OF_HEAD.search(conn.head):
             return
-        self.poller.unregister(client)
         self.pending_conns.remove(conn)
         if not conn.head:
-            self.nr_conns -= 1
-            conn.close()
+            self._forget(conn)
             return
+        self.poller.unregister(client)
         conn.parser.unreader.unread(conn.head)
         conn.data_ready = True
         self.enqueue_req(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Say that nothing more is sent, and read what still comes: else a client in the middle of its body
+        would find the connection reset instead of its answer."""
+        with suppress(OSError):
+            conn.sock.shutdown(socket.SHUT_WR)
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + LINGER
+        self.nr_conns += 1
+        self.lingering.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+
+    def _drain(self, conn: Connection, client: Any) -> None:
+        try:
+            data = client.recv(HEAD_PART)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        conn.drained += len(data)
+        if not data or conn.drained > MOST_DRAINED:
+            self.lingering.remove(conn)
+            self._forget(conn)
+
+    def _forget(self, conn: Connection) -> None:
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self) -> None:
+        """Close what waited long enough: for a head, or for its client to close it."""
+        super().murder_pending()
+        while self.lingering and self.lingering[0].timeout <= time.monotonic():
+            self._forget(self.lingering.popleft())
 
     def handle(self, conn: Any) -> Any:
         if not self.cfg.is_ssl:

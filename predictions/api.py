@@ -49,11 +49,10 @@ class PredictView(OlderView):
     def post(self, request: Request) -> Response:
         begin = time.perf_counter()
         body, reasons_of = body_of(request), self._reasons_for(request)
-        is_list = isinstance(body, list)
-        reports = validate_many(body) if is_list else [validate_one(body)]
+        reports = validate_many(body) if isinstance(body, list) else [validate_one(body)]
         _charge(request, reports, with_reasons=reasons_of is not None)
-        answer = (_predict_many if is_list else _predict_one)(reports, begin, reasons_of)
-        kind = "list" if is_list else "one"
+        kind, predict_all = ("list", _predict_many) if isinstance(body, list) else ("one", _predict_one)
+        answer = predict_all(reports, begin, reasons_of)
         metrics.predicted(kind=kind, reports=len(reports), seconds=time.perf_counter() - begin)
         return Response(answer)
 

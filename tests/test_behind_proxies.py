@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from tests.web_server import WebServer, web_server
 
 pytestmark = pytest.mark.queue
 PASSWORD = "vapeur-42-haute"  # of a user of this test
-PLANT = {
+PLANT: dict[str, Any] = {
     "DEBUG": "0",
     "SECRET_KEY": "k" * 50,
     "ARTIFACT_SIGNING_KEYS": "a" * 50,
@@ -89,7 +90,7 @@ def test_a_stranger_past_the_proxies_chooses_neither_address_nor_scheme(
 def test_rates_are_of_all_workers_with_redis_and_of_each_without(
     queue_mark: str, tmp_path: Path, shared: bool, let_in: int
 ) -> None:
-    redis = {"REDIS_URL": REDIS, "REDIS_PREFIX": uuid4().hex} if shared else {}
+    redis: dict[str, Any] = {"REDIS_URL": REDIS, "REDIS_PREFIX": uuid4().hex} if shared else {}
     headers = {"X-Forwarded-For": "203.0.113.7:40001", "X-Forwarded-Proto": "https"}
     with web_server(tmp_path / "log", workers=2, THROTTLE_READ="4/hour", **(PLANT | redis)) as web:
         statuses = [

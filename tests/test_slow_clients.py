@@ -69,7 +69,10 @@ def test_a_head_in_parts_is_answered(web: WebServer) -> None:
         connection.sendall(b"Connection: keep-alive\r\n\r")
         time.sleep(0.1)
         connection.sendall(b"\n")
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        first = b""
+        while not first.endswith(b'{"status":"alive"}'):
+            first += connection.recv(65_536)
+        assert first.startswith(b"HTTP/1.1 200 ")
         connection.sendall(HEAD + b"Connection: close\r\n\r\n")  # the next on the same connection
         assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
 
@@ -85,6 +88,25 @@ def test_what_is_no_head_is_refused(web: WebServer, head: bytes) -> None:
     with connected(web) as connection:
         connection.sendall(head)
         assert answer_on(connection)[:11] in {b"HTTP/1.1 40", b"HTTP/1.1 41"}
+
+
+def test_who_does_not_close_holds_up_nobody(web: WebServer) -> None:
+    with ExitStack() as stack:
+        for _ in range(20):
+            connection = stack.enter_context(connected(web))
+            connection.sendall(HEAD + b"Connection: close\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        begin = time.monotonic()
+        assert [status_of(web) for _ in range(5)] == [200] * 5
+        assert time.monotonic() - begin < worker.LINGER
+
+
+@pytest.mark.parametrize("megabytes", [1, 30])
+def test_who_sends_a_body_that_nobody_wants_gets_the_answer(web: WebServer, megabytes: int) -> None:
+    url, body = f"{web.url}/api/v1/anomalies/", b" " * megabytes * 1_000_000
+    headers = {"Content-Type": "application/json", "Authorization": "Token " + "0" * 40}
+    for _ in range(5):
+        assert requests.post(url, data=body, headers=headers, timeout=30).status_code == 401
 
 
 def test_a_body_that_stalls_loses_its_thread(web: WebServer) -> None:

@@ -131,7 +131,7 @@ def _set_status(anomaly: Anomaly, status: Anomaly.Status) -> bool:
 
 def _under_review(ids: Sequence[int]) -> set[int]:
     """Those of which a reviewer gave scores that wait for a second one's, or for adjudication."""
-    return set(Review.objects.open().filter(anomaly__in=ids).values_list("anomaly", flat=True))
+    return set(Review.objects.open().filter(anomaly__in=ids).values_list("anomaly_id", flat=True))
 
 
 def _change_all(

@@ -209,7 +209,7 @@ class BulkReviewAdmin(LongListAdmin):
             form = BulkForm(request, newest=found[0][0] if found else 0)
             for_two = current_policy().share_for_two
             begun = Review.objects.open().filter(anomaly__in=queryset.order_by().values("pk"))
-            reviewed = set(begun.values_list("anomaly", flat=True))
+            reviewed = set(begun.values_list("anomaly_id", flat=True))
             kinds = Counter(
                 (status, total is not None, key in reviewed or Anomaly(anomaly_id=name).needs_two(for_two))
                 for key, name, status, total in found

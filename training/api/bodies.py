@@ -70,7 +70,7 @@ def _receive_chunks(request: HttpRequest) -> HttpResponseBase | None:
         sentence = f"A request body without Content-Length is too large: at most {limit:,} bytes."
         return error_response(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
     request.META["CONTENT_LENGTH"] = str(len(body))
-    request._stream = LimitedStream(BytesIO(body), len(body))  # type: ignore[attr-defined]  # noqa: SLF001  # no other way to give it
+    request._stream = LimitedStream(BytesIO(body), len(body))  # type: ignore[assignment]  # noqa: SLF001  # no other way to give it
     return None
 
 

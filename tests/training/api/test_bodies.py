@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -64,7 +64,12 @@ def answered(method: str, url: str, *, content_type: str, body: bytes = b"", **h
     request = RequestFactory().generic(method, url, body, "application/octet-stream", **how)
     environ = request.environ | {"CONTENT_TYPE": content_type}
     statuses: list[str] = []
-    response = application(environ, lambda status, _headers: statuses.append(status))
+
+    def start(status: str, *_: Any) -> Callable[[bytes], object]:
+        statuses.append(status)
+        return statuses.append  # type: ignore[return-value]  # nobody writes
+
+    response = application(environ, start)
     return int(statuses[0].split()[0]), json.loads(b"".join(response))
 
 
