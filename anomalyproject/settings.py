@@ -165,7 +165,10 @@ CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", "anom
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never served over HTTP
-STATIC_URL = "static/"
+# The path that the proxy serves it under, such as /anomalies; gunicorn reads it, too.
+SCRIPT_NAME = env_str("SCRIPT_NAME").rstrip("/")
+FORCE_SCRIPT_NAME = SCRIPT_NAME or None
+STATIC_URL = f"{SCRIPT_NAME}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 # Seconds that the object storage has for an answer, three times at most.
@@ -392,7 +395,10 @@ SESSION_COOKIE_AGE = 12 * 3_600  # seconds: a shift
 SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")  # older ones: sessions of before a rotation go on
 if not DEBUG:
     SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
-    SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]  # asked from inside, without TLS
+    # Without the prefix's first slash.
+    SECURE_REDIRECT_EXEMPT = [
+        rf"^{f'{SCRIPT_NAME}/'[1:]}(livez|readyz|metrics)$"
+    ]  # asked from inside, without TLS
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True

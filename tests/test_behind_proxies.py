@@ -1,5 +1,6 @@
 """Lock-out and throttles through real web servers, as proxies of several kinds pass requests on."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,18 @@ def test_rates_are_of_all_workers_with_redis_and_of_each_without(
         ]
     assert set(statuses) == {200, 429}
     assert statuses.count(200) == let_in
+
+
+def test_under_a_prefix_every_link_has_it(queue_mark: str, tmp_path: Path) -> None:
+    with web_server(tmp_path / "log", SCRIPT_NAME="/anomalies", BEHIND_PROXY="1", DEBUG="1") as web:
+        session = requests.Session()
+        page = session.get(f"{web.url}/", timeout=30)
+        assert (page.status_code, page.url) == (200, f"{web.url}/admin/login/?next=/anomalies/admin/")
+        linked = re.findall(r'(?:href|src|action)="(/[^"]*)"', page.text)
+        assert linked
+        assert [link for link in linked if not link.startswith("/anomalies/")] == []
+        (style,) = [link for link in linked if link.endswith("training/admin.css")]
+        root = web.url.removesuffix("/anomalies")
+        assert requests.get(f"{root}{style}", timeout=30).status_code == 200
+        missing = session.get(f"{web.url}/admin/nothing/", timeout=30)
+        assert "json" not in missing.headers["Content-Type"]

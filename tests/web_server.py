@@ -21,10 +21,11 @@ CONFIG = settings.BASE_DIR / "anomalyproject" / "gunicorn.py"
 class WebServer:
     port: int
     master: int  # its process
+    prefix: str = ""  # of every path
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     @property
     def workers(self) -> list[int]:
@@ -66,7 +67,7 @@ def web_server(
         process = subprocess.Popen(
             command, cwd=settings.BASE_DIR, env=os.environ | given, stdout=file, stderr=file
         )
-    server = WebServer(port=port, master=process.pid)
+    server = WebServer(port=port, master=process.pid, prefix=environment.get("SCRIPT_NAME", ""))
     try:
         wait_until(server.answers, 60)
         wait_until(lambda: len(server.workers) == workers)

@@ -119,7 +119,7 @@ def errors_in_form(
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if response.status_code < 400 or request.path.startswith("/admin/") or _is_json(response):
+        if response.status_code < 400 or request.path_info.startswith("/admin/") or _is_json(response):
             return response
         return _rewritten(request, response)
 
