@@ -395,10 +395,8 @@ SESSION_COOKIE_AGE = 12 * 3_600  # seconds: a shift
 SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")  # older ones: sessions of before a rotation go on
 if not DEBUG:
     SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
-    # Without the prefix's first slash.
-    SECURE_REDIRECT_EXEMPT = [
-        rf"^{f'{SCRIPT_NAME}/'[1:]}(livez|readyz|metrics)$"
-    ]  # asked from inside, without TLS
+    # Asked from inside, without TLS.
+    SECURE_REDIRECT_EXEMPT = [rf"^{f'{SCRIPT_NAME}/'[1:]}(livez|readyz|metrics)$"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True

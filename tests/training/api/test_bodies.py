@@ -86,6 +86,7 @@ def test_utf_8_by_any_name_is_read(client: Client, charset: str) -> None:
     assert response.status_code == 201
 
 
+@pytest.mark.django_db(transaction=True)  # a request of the web server's own closes old connections
 @pytest.mark.parametrize("charset", ["rot13", "hex", "utf-16"])
 def test_a_charset_without_a_body_decodes_no_query(client: Client, charset: str) -> None:
     AnomalyFactory.create(anomaly_id="é")
