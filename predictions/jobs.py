@@ -25,7 +25,7 @@ from training import artifacts
 from training.datafiles import DataFileError
 from training.datafiles.tables import Table, read_tables
 from training.errors import InvalidRecordsError, NotAllowedNowError, StorageError, UnservableVersionError
-from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
+from training.idempotency import RequestKey, begin_once, columns_of, is_repeat
 from training.models import ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,15 @@ def receive_job(
     holds no row or too many; NotAllowedNowError when too many jobs wait; ModelNotLoadedError; KeyReusedError.
     Nothing is stored then. A wrong row does not stop the others: the result says what is wrong with it.
     """
-    if begun := begun_by(PredictionJob.objects.all(), request, user):
-        return begun
+    return begin_once(
+        rows=PredictionJob.objects.all(),
+        request=request,
+        user=user,
+        begin=lambda: _receive(file, user, request),
+    )
+
+
+def _receive(file: TemporaryUploadedFile, user: User | None, request: RequestKey | None) -> PredictionJob:
     if PredictionJob.objects.active().count() >= MOST_ACTIVE:
         raise NotAllowedNowError(f"{MOST_ACTIVE} prediction jobs wait or run: try again when one has ended.")
     job = PredictionJob.objects.create(
@@ -70,7 +77,7 @@ def receive_job(
 
 
 def _received(job: PredictionJob, rows: int, request: RequestKey | None) -> PredictionJob:
-    """The job waits from now on; of two requests that were sent at a time, the first one's."""
+    """The job waits from now on. Raises NotAllowedNowError when the same request was faster."""
     try:
         with transaction.atomic():
             whole = PredictionJob.objects.filter(pk=job.pk)
@@ -79,10 +86,7 @@ def _received(job: PredictionJob, rows: int, request: RequestKey | None) -> Pred
         if not is_repeat(error):
             raise
         job.delete()
-        twin = begun_by(PredictionJob.objects.all(), request, job.requested_by)
-        if twin is None:
-            raise
-        return twin
+        raise NotAllowedNowError("The same request was sent at the same time: send it again.") from error
     job.refresh_from_db()
     return job
 

@@ -28,7 +28,7 @@ from training.errors import (
     NoWorkerError,
     SessionActiveError,
 )
-from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
+from training.idempotency import RequestKey, begin_once, begun_by, columns_of, is_repeat
 from training.ml.failpoints import failpoint
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
@@ -54,8 +54,17 @@ def accept_batch(
     A `request` that came before gets its session of then. Raises SessionActiveError while another session is
     queued or running, KeyReusedError; nothing is stored then.
     """
-    if begun := begun_by(TrainingSession.objects.all(), request, user):
-        return begun
+    return begin_once(
+        rows=TrainingSession.objects.all(),
+        request=request,
+        user=user,
+        begin=lambda: _accept(reports, user, request),
+    )
+
+
+def _accept(
+    reports: Sequence[ScoredReport], user: User | None, request: RequestKey | None
+) -> TrainingSession:
     _refuse_while_active()
     with transaction.atomic():
         session = _create(trigger=TrainingSession.Trigger.API, user=user, request=request)
@@ -84,8 +93,17 @@ def start_session(
     A `request` that came before gets its session of then. Raises SessionActiveError, KeyReusedError, or
     NothingApprovedError when there is nothing to train on.
     """
-    if begun := begun_by(TrainingSession.objects.all(), request, user):
-        return begun
+    return begin_once(
+        rows=TrainingSession.objects.all(),
+        request=request,
+        user=user,
+        begin=lambda: _start(trigger, user, request, enqueue=enqueue),
+    )
+
+
+def _start(
+    trigger: TrainingSession.Trigger, user: User | None, request: RequestKey | None, *, enqueue: bool
+) -> TrainingSession:
     _refuse_while_active()
     if not Anomaly.objects.approved().exists():
         raise NothingApprovedError("There is no approved anomaly to train on. Import or approve some first.")
@@ -308,12 +326,20 @@ def _refuse_while_active() -> None:
 def _create(
     *, trigger: TrainingSession.Trigger, user: User | None, request: RequestKey | None
 ) -> TrainingSession:
+    """The one active session. Raises SessionActiveError when there is another, or its request came before.
+
+    To be called first in a transaction: whoever comes at the same moment waits for its end. The constraint
+    on keys knows no requests of nobody, so those are asked for here, where no other can begin any more.
+    """
     try:
-        return TrainingSession.objects.create(trigger=trigger, requested_by=user, **columns_of(request))
+        session = TrainingSession.objects.create(trigger=trigger, requested_by=user, **columns_of(request))
     except IntegrityError as error:
         if "one_active_session" in str(error) or is_repeat(error):
             raise SessionActiveError from error
         raise
+    if user is None and begun_by(TrainingSession.objects.exclude(pk=session.pk), request, user):
+        raise SessionActiveError
+    return session
 
 
 def _note_counts(session: TrainingSession, counts: RecordCounts) -> None:

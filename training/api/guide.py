@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from training.api.permissions import MayRead, requires
 from training.api.request_keys import request_key_of
-from training.errors import UnservableVersionError
+from training.errors import NoWorkerError, UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Backup, TrainingSession
 from training.restoring import restore_backup
@@ -150,7 +150,9 @@ def preference_of(request: Request) -> tuple[int, str]:
 
 
 def outcome(session: TrainingSession) -> Response:
-    """The answer to POST /train once the session ended."""
+    """The answer to POST /train once the session ended. Raises NoWorkerError when no worker took it."""
+    if session.cause == TrainingSession.Cause.NO_WORKER:
+        raise NoWorkerError(session.reason)
     return Response(result_of(session), status=OUTCOMES[Status(session.status)])
 
 
