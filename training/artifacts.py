@@ -5,6 +5,7 @@ storage: `shelves`); the row comes last. So a row without files means damage, an
 a crash left behind: `sweep` takes them away.
 """
 
+import logging
 import shutil
 import tempfile
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from training.ml.scorer import AnomalyScorer
 
 TWIN = "twin.pkl"
+logger = logging.getLogger(__name__)
 
 Stored: TypeAlias = ModelVersion | Backup
 
@@ -186,19 +188,28 @@ def load_neighbours(version: ModelVersion) -> "NeighbourIndex":
 def has_held_out(version: ModelVersion) -> bool:
     """Whether the version's files tell which records it was measured on: those of older ones do not.
 
+    False too while nobody can tell: for pages that lead there and have more to show.
+    """
+    try:
+        return knows_held_out(version)
+    except (UnservableVersionError, OSError) as error:
+        logger.warning("Whether %s tells its held-out records is not known: %s", version.name, error)
+        return False
+
+
+def knows_held_out(version: ModelVersion) -> bool:
+    """As `has_held_out`. Raises UnservableVersionError, or StorageError while nobody can tell.
+
     Pages ask this of many versions, so the object storage is asked once: what is there never changes.
     """
     if version.pruned_at is not None:
         return False
     if is_local():
-        return (directory_of(version) / HELD_OUT).is_file()
+        return HELD_OUT in files_of(version)
     name = f"held_out.{version.pk}.{version.digest}"
     found: bool | None = cache.get(name)
     if found is None:
-        try:
-            found = HELD_OUT in files_of(version)
-        except StorageError:
-            return False
+        found = HELD_OUT in files_of(version)
         cache.set(name, found, timeout=None)
     return found
 

@@ -93,7 +93,7 @@ def prunable_backups(*, keep: int | None = None) -> list[Backup]:
 
     What is quarantined is neither counted nor removed: a person looks at it first.
     """
-    usable = list(Backup.objects.available().filter(verification_error="").select_related("model_version"))
+    usable = list(Backup.objects.restorable().select_related("model_version"))
     kept = usable[: current_policy().backups_kept if keep is None else keep]
     holding = [backup for backup in usable if backup.model_version and backup.model_version.is_active]
     return [backup for backup in usable if backup not in kept and backup not in holding[:1]]

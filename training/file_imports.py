@@ -135,7 +135,7 @@ def refused_file(row: FileImport) -> Path | None:
         return _drawer().bring(row.directory, row.REFUSED) if row.rows_refused else None
     except FileNotFoundError:
         return None
-    except StorageError as error:
+    except OSError as error:
         logger.warning("The refused rows of import %d are out of reach: %s", row.pk, error)
         return None
 

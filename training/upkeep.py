@@ -78,7 +78,7 @@ def verification_due_since(stored: artifacts.Stored) -> datetime | None:
 
 def newest_backup() -> Backup | None:
     """The newest that can be restored, as far as is known."""
-    return Backup.objects.available().filter(verification_error="").first()
+    return Backup.objects.restorable().first()
 
 
 def _unread() -> list[artifacts.Stored]:

@@ -160,9 +160,14 @@ class BackupAdmin(ReadOnlyAdmin):
         return request.user.has_perm("training.restore_backup")
 
     def get_actions_detail(self, request: HttpRequest, object_id: object) -> list[UnfoldAction]:
+        """What is damaged can be verified again, and restored once it is sound."""
         backup = self.get_object(request, str(object_id))
+        if backup is None or backup.pruned_at:
+            return []
         allowed: list[UnfoldAction] = super().get_actions_detail(request, object_id)
-        return [] if backup is None or backup.pruned_at else allowed
+        if backup.is_usable:
+            return allowed
+        return [entry for entry in allowed if entry.method.original_function_name != "restore"]
 
     @action(
         description=gettext_lazy("Restore"),

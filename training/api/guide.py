@@ -93,7 +93,7 @@ class BackupsView(APIView):
     def get(self, request: Request) -> Response:
         backups = [
             {"name": backup.name, "created": f"{backup.created_at:%Y-%m-%d %H:%M:%S}", "path": backup.path}
-            for backup in Backup.objects.available()
+            for backup in Backup.objects.restorable()
         ]
         return Response({"backups": backups, "count": len(backups)})
 
@@ -200,7 +200,7 @@ def status_of_training() -> dict[str, Any]:
     return {
         "is_training": active is not None,
         "training_sessions_completed": TrainingSession.objects.succeeded().count(),
-        "available_backups": Backup.objects.available().count(),
+        "available_backups": Backup.objects.restorable().count(),
         "last_training": last and last_training(last),
         **(progress_of(active) if active else {}),
     }

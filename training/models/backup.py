@@ -13,6 +13,10 @@ class BackupQuerySet(models.QuerySet["Backup"]):
         """Those whose files are still kept."""
         return self.filter(pruned_at=None)
 
+    def restorable(self) -> "BackupQuerySet":
+        """Those whose files are still kept, and are not known to be damaged."""
+        return self.available().filter(verification_error="")
+
 
 class Backup(StoredDirectory):
     DIRECTORY = "model_backups"

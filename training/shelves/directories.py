@@ -3,13 +3,14 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 from pathlib import Path
 
 from django.conf import settings
 
+from training.errors import StorageError
 from training.ml.failpoints import failpoint
 from training.ml.manifest import MANIFEST, Manifest, fsync_directory, verify_directory, write_durably
 from training.shelves.base import DAMAGED, TEMPORARY, StoredFile, no_name, require_name
@@ -24,8 +25,9 @@ class DirectoryShelf:
         """Names, never paths; and what the name leads to must be where it says."""
         require_name(self.kind, name)
         directory = self.root / name
-        if directory.is_symlink() or directory.resolve() != directory:
-            raise no_name(self.kind, name)
+        with _readable(name):
+            if directory.is_symlink() or directory.resolve() != directory:
+                raise no_name(self.kind, name)
         return directory
 
     def workplace(self) -> Path:
@@ -65,11 +67,13 @@ class DirectoryShelf:
         fsync_directory(directory)
 
     def files(self, name: str) -> dict[str, StoredFile]:
-        try:
-            with os.scandir(self.directory(name)) as entries:
-                facts = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
-        except FileNotFoundError:
-            return {}
+        directory = self.directory(name)
+        with _readable(name):
+            try:
+                with os.scandir(directory) as entries:
+                    facts = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+            except FileNotFoundError:
+                return {}
         return {file: StoredFile(size=each.st_size, modified=each.st_mtime) for file, each in facts.items()}
 
     def set_aside(self, name: str, aside: str) -> bool:
@@ -128,6 +132,15 @@ class DirectoryDrawer:
                     shutil.rmtree(place, ignore_errors=True)
                     gone.append(place.name)
         return gone
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """A disk that refuses tells as little as an object storage that does not answer: StorageError too."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{name} cannot be read now: {error.strerror}.") from error
 
 
 def _changed_at(path: Path) -> float:
