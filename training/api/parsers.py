@@ -9,6 +9,8 @@ from django.conf import settings
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 
+from training.rules import LONE_SURROGATE
+
 MAX_DEPTH = 50
 SHOWN = 40  # characters of a name that an error echoes
 MAX_DIGITS = 300  # a longer whole number is beyond any float: it is read as infinity
@@ -49,9 +51,7 @@ def _read(stream: IO[Any], parser_context: Mapping[str, Any]) -> bytes:
 
 def _decode(body: bytes) -> Any:
     try:
-        return json.loads(
-            body.decode("utf-8-sig"), parse_int=_whole_number, object_pairs_hook=_without_repeats
-        )
+        return json.loads(body.decode("utf-8-sig"), parse_int=_whole_number, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise ParseError(f"The request body is not UTF-8: see byte {error.start}.") from error
     except json.JSONDecodeError as error:
@@ -60,9 +60,14 @@ def _decode(body: bytes) -> Any:
         raise ParseError(f"The JSON is nested too deeply: at most {MAX_DEPTH} levels.") from error
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two values under one name the sender meant one, and nobody knows which."""
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, if its names are text: no half characters, and each of them once.
+
+    Of two values under one name the sender meant one, and nobody knows which.
+    """
     found = dict(pairs)
+    if not all(map(str.isascii, found)) and any(map(LONE_SURROGATE.search, found)):
+        raise ParseError("A name in the JSON contains lone surrogates.")
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
