@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from gunicorn import util
+from gunicorn.http.errors import UnsupportedTransferCoding
 from gunicorn.workers.gthread import ThreadWorker
 
 UNEXPECTED = "An unexpected error occurred. It was logged."
@@ -33,6 +34,8 @@ class Worker(ThreadWorker):
 
 def _in_form(page: bytes, exc: BaseException) -> bytes:
     status_line = page.partition(b"\r\n")[0].decode("latin-1")
+    if isinstance(exc, UnsupportedTransferCoding):  # gunicorn's 501 would be our failure; it is the sender's
+        status_line = "HTTP/1.1 400 Bad Request"
     _, status, phrase = status_line.split(" ", 2)
     sentence = UNEXPECTED if int(status) == 500 else f"{phrase}: {exc}"
     body = json.dumps({"success": False, "error": sentence})
