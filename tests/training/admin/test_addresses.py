@@ -1,5 +1,9 @@
 """Addresses as people and strangers write them."""
 
+import base64
+import pickle
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -79,3 +83,24 @@ def test_a_list_says_that_it_left_its_filters_out() -> None:
     response = superuser().get("/admin/training/anomaly/?nothing=1", follow=True)
     assert response.redirect_chain == [("/admin/training/anomaly/?e=1", 302)]
     assert response.content.decode().count("it is shown without filters") == 1
+
+
+def test_no_filter_loads_what_was_pickled() -> None:
+    """A queue's arguments are pickled: whoever could have the address parsed could have code run."""
+    sent = base64.b64encode(pickle.dumps(_Loaded())).decode()
+    client = superuser()
+    for field in ("args", "kwargs", "result", "payload"):
+        for kind in ("success", "failure", "ormq"):
+            client.get(f"/admin/django_q/{kind}/", {field: sent, f"{field}__in": sent, f"{field}__gte": sent})
+    assert _Loaded.count == 0
+
+
+class _Loaded:
+    count = 0
+
+    def __reduce__(self) -> Any:
+        return _load, ()
+
+
+def _load() -> None:
+    _Loaded.count += 1
