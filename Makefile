@@ -37,7 +37,8 @@ nodes: $(VENV)/.test
 faults: $(VENV)/.test
 	$(BIN)/python -m faults $(if $(filter short,$(FAULTS)),--short) $(if $(SERVER),--server $(SERVER))
 
-# 10,000 requests that the API's description calls for, on SQLite and PostgreSQL; what fails joins tests/corpus/.
+# 10,000 requests, half of which the API's description calls for and half hostile, sent to gunicorn on SQLite and on
+# PostgreSQL; what fails joins tests/corpus/.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzzing
 

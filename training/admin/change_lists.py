@@ -73,7 +73,7 @@ class CheckedListAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CheckedChangeList
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Refuse all but LOOKUPS of fields, beside what Django refuses."""
         if not {*_named(self.model, lookup)[1]} <= LOOKUPS:
             return False
