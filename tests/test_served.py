@@ -68,14 +68,11 @@ def test_no_bytes_make_it_fail(server: Server) -> None:
         assert server.send_raw(wire.content, method=wire.method, seconds=wire.patience).status < 500, (
             wire.label
         )
+    for target in ("/admin", "/admin?next=/x", "/admin/training/anomaly?q=%C3%A9"):
+        path, mark, query = target.partition("?")
+        answer = server.send("GET", target)
+        assert (answer.status, answer.headers["Location"]) == (301, f"{path}/{mark}{query}")
     assert "Traceback" not in server.log.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("target", ["/admin", "/admin?next=/x", "/admin/training/anomaly?q=%C3%A9"])
-def test_a_slash_is_added_with_the_query(server: Server, target: str) -> None:
-    path, mark, query = target.partition("?")
-    answer = server.send("GET", target)
-    assert (answer.status, answer.headers["Location"]) == (301, f"{path}/{mark}{query}")
 
 
 def test_ten_at_once_get_the_answer_of_the_one(server: Server, token: str) -> None:

@@ -152,7 +152,7 @@ class WebhookAdmin(ListenerAdmin):
     asked = ("name", "url", "events", "is_enabled")
     actions_detail = ("send_test", "renew_secret")
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No list of the secrets that begin with what somebody guesses."""
         allowed: bool = super().lookup_allowed(lookup, value, request)
         return allowed and not lookup.startswith("secret")

@@ -164,10 +164,10 @@ class KeyAdmin(TokenAdmin, CheckedListAdmin):
             raise PermissionDenied
         return super().changelist_view(request, extra_context)
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No list of the keys that begin with what somebody guesses."""
         is_key = lookup.startswith(("key", "pk"))  # which are the same
-        return not is_key and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+        return not is_key and super().lookup_allowed(lookup, value, request)
 
     @display(description=gettext_lazy("key"))
     def beginning(self, token: TokenProxy) -> str:
