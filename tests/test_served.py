@@ -19,6 +19,7 @@ from tests.queue_processes import database_url
 from tests.serving import PRODUCTION, Server, served
 from tests.training.api.test_guide import RECORD
 from training.models import TrainingSession
+from training.sessions import cancel_session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,7 +94,7 @@ def test_ten_at_once_get_the_answer_of_the_one(server: Server, token: str) -> No
         [(status, body)] = set(pool.map(send, range(10)))
         session = TrainingSession.objects.get()
         assert (status, json.loads(body)["id"]) == (202, session.pk)
-        TrainingSession.objects.update(status="succeeded")
+        cancel_session(session=session)
         [(status, body)] = set(pool.map(send_batch, range(10)))
     session = TrainingSession.objects.get(request_key="tuesday")
     assert (status, json.loads(body)) == (503, {"success": False, "error": session.reason})

@@ -26,6 +26,8 @@ class KnownMethodsMiddleware:
         if request.path.startswith(settings.STATIC_URL) and request.method not in READ:
             return not_allowed(request, READ)
         response = self.get_response(request)
+        if response.status_code == 404 and request.method not in API:  # no view that could have been asked
+            return not_allowed(request, API)
         if response.status_code == 405 and not getattr(response, "content", b"-"):  # Django's own has no text
             return not_allowed(request, response.headers.get("Allow", "").split(", "))
         return response
