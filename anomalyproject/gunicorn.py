@@ -42,7 +42,27 @@ METRICS_PREFIX = (
 control_socket_disable = True  # it would listen in the home directory
 
 
-def on_starting(_server: Any) -> None:
+def on_starting(server: Any) -> None:
+    """Load the application before the port is open: what is accepted then is answered.
+
+    The workers fork from here. A program that cannot start says so and ends, with nothing listening.
+    """
+    make_metrics_directory()  # before prometheus_client is imported
+    server.app.wsgi()
+    _load_the_rest()
+    gc.freeze()  # shared with the workers as long as nobody touches it
+
+
+def _load_the_rest() -> None:
+    """Import what the first requests would: the views, and scikit-learn, unused until the workers fork."""
+    from django.urls import get_resolver  # noqa: PLC0415  # Django is set up by now
+
+    import training.ml.scorer  # noqa: F401, PLC0415  # as above
+
+    _ = get_resolver().url_patterns
+
+
+def make_metrics_directory() -> None:
     """Where the workers add up what they count for /metrics: empty at each start."""
     given = os.environ.get(METRICS_DIRECTORY)
     directory = Path(given) if given else Path(tempfile.mkdtemp(prefix=f"{METRICS_PREFIX}{os.getpid()}-"))

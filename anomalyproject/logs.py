@@ -41,6 +41,21 @@ def log_process_with(**facts: object) -> None:
     _process.update(facts)
 
 
+class OneLineOutages(logging.Filter):
+    """An unavailable database is one line, whoever logs it: its traceback leads to no fault of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.exc_info or record.exc_info[1] is None:
+            return True
+        from training.outages import kind_of  # noqa: PLC0415  # Django is set up by the time it fails
+
+        if kind_of(error := record.exc_info[1]) is None:
+            return True
+        text = " ".join(f"{record.getMessage()}: {error}".split())
+        record.msg, record.args, record.exc_info, record.exc_text = text, (), None, None
+        return record.name != "django.request"  # training.api.errors has said so, and what was answered
+
+
 class _Formatter(logging.Formatter):
     def _facts(self, record: logging.LogRecord) -> dict[str, Any]:
         """What the line is about; a logger's own `extra={"facts": …}` comes last.
@@ -95,7 +110,10 @@ def logging_config(*, kind: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"chosen": {"()": formatter}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "chosen"}},
+        "filters": {"outages": {"()": OneLineOutages}},
+        "handlers": {
+            "console": {"class": "logging.StreamHandler", "formatter": "chosen", "filters": ["outages"]}
+        },
         "root": {"handlers": ["console"], "level": level},
     }
 

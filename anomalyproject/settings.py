@@ -63,6 +63,10 @@ OPEN_DEVELOPMENT_MODE = DEBUG and _is_loopback(HOST)
 # The older service's clients read and predict without credentials. Outside that mode they need some,
 # unless the operator decides otherwise.
 ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=OPEN_DEVELOPMENT_MODE)
+# While the database does not answer, /predict goes on: for callers whose credentials it confirmed that many
+# seconds ago at most, with the model that it said was active that many seconds ago at most.
+KNOWN_CALLER_SECONDS = env_int("KNOWN_CALLER_SECONDS", default=300)
+LAST_KNOWN_MODEL_SECONDS = env_int("LAST_KNOWN_MODEL_SECONDS", default=3600)
 # How many proxies of ours stand in front: what they say of the client's address and of TLS is believed.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", default=int(env_bool("BEHIND_PROXY", default=False)))
 
@@ -97,6 +101,7 @@ MIDDLEWARE = [
     "predictions.metrics.count_requests",
     "training.api.request_log.log_requests",
     "training.api.errors.errors_in_form",  # outside of the others: sees what all the others answer
+    "training.api.errors.refuse_without_database",  # outside of what asks it
     "training.api.headers.security_headers",  # these four also mark static files and early refusals
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -104,7 +109,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "training.api.language.AdminLocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "training.api.hosts.HostMiddleware",  # Django's CommonMiddleware
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -150,11 +155,19 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    # It would compile the counts of long lists, which takes longer than counting.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
+    # JIT would compile the counts of long lists, which takes longer than counting. A server that does not
+    # answer is given up soon, whether it never did or its packets get lost.
+    DATABASES["default"]["OPTIONS"] = {
+        "options": "-c jit=off",
+        "connect_timeout": env_int("DATABASE_CONNECT_TIMEOUT", default=3, minimum=2),
+        "tcp_user_timeout": 15_000,  # milliseconds
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 # Throttles, and what the start page remembers for a minute: of all nodes, or of each process alone.
 # Sessions and failed logins are in the database anyhow.
 CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", "anomalies"))}
+# Seconds that a statement of a web request may take; 0: as long as it likes. Predictions and probes wait 2 s.
+DATABASE_PATIENCE = env_int("DATABASE_PATIENCE", default=30)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never served over HTTP
@@ -380,7 +393,7 @@ SESSION_COOKIE_AGE = 12 * 3_600  # seconds: a shift
 SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")  # older ones: sessions of before a rotation go on
 if not DEBUG:
     SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
-    SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]  # asked from inside, without TLS
+    SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|health|metrics)$"]  # asked from inside, without TLS
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True

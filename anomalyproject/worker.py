@@ -7,6 +7,8 @@ from typing import Any
 from gunicorn import util
 from gunicorn.workers.gthread import ThreadWorker
 
+from training import processes
+
 UNEXPECTED = "An unexpected error occurred. It was logged."
 
 
@@ -23,6 +25,11 @@ class _Page:
 
 
 class Worker(ThreadWorker):
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """End in order: who waits for a training is told now where to ask, before the grace is over."""
+        processes.leaving.set()
+        super().handle_exit(sig, frame)
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Log the error as gunicorn does, and answer with its status; not with its page."""
         page = _Page()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from rest_framework.permissions import BasePermission
@@ -14,7 +15,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from predictions import metrics
+from training import outages
 from training.api.permissions import PROXY_HEADERS
+
+PATIENCE = 5.0  # seconds that the database has for each count
 
 
 class MayScrape(BasePermission):
@@ -51,9 +55,17 @@ class TextRenderer(BaseRenderer):
 class MetricsView(APIView):
     """Counters of the web processes and the states of the database, in Prometheus' text format."""
 
+    answers_without_database = True
     permission_classes = [MayScrape]
     renderer_classes = [TextRenderer, JSONRenderer]
     throttle_classes: list[Any] = []
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with outages.answering_within(PATIENCE):
+            return super().dispatch(request, *args, **kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Not before it is needed: it asks the database."""
 
     def get(self, request: Request) -> Response:
         return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_PLAIN_0_0_4)

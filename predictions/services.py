@@ -16,6 +16,7 @@ from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
 from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
 from training.models import Anomaly, ScoreChange
+from training.outages import DatabaseUnavailableError
 
 if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
     from training.ml.features import Reports
@@ -47,6 +48,19 @@ def serving_model() -> LoadedModel:
     if state.loaded is None:
         raise ModelNotLoadedError(explain(state))
     return state.loaded
+
+
+def answering_model() -> tuple[LoadedModel, bool]:
+    """The model that answers now; and whether it is the last known one, for want of the database.
+
+    Raises ModelNotLoadedError, or DatabaseUnavailableError when nobody knows what should answer.
+    """
+    state = predictor.current_or_last_known()
+    if state.loaded is None:
+        if state.is_last_known:
+            raise DatabaseUnavailableError
+        raise ModelNotLoadedError(explain(state))
+    return state.loaded, state.is_last_known
 
 
 def explain(state: State) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"ml", "errors", "processes", "launcher"},
+    {"ml", "errors", "outages", "processes", "launcher"},
     {"models", "criticality", "shelves"},
     {
         "rules",

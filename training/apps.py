@@ -1,5 +1,7 @@
 from django.apps import AppConfig
+from django.core.signals import got_request_exception
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.utils.translation import gettext_lazy as _
 
 
@@ -11,4 +13,8 @@ class TrainingConfig(AppConfig):
         # With DEBUG each connection keeps its last statements: those of a long import would fill the memory.
         BaseDatabaseWrapper.queries_limit = 1_000
 
-        from training import checks  # noqa: F401, PLC0415  # registers the system checks; needs the models
+        from training import checks, outages  # noqa: F401, PLC0415  # registers the system checks; needs the models
+        from training.api.errors import mark_unavailable  # noqa: PLC0415  # as above
+
+        connection_created.connect(outages.bound_waits, dispatch_uid="bound_waits")
+        got_request_exception.connect(mark_unavailable, dispatch_uid="mark_unavailable")

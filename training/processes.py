@@ -34,6 +34,9 @@ class StopRequest:
         return self.requested
 
 
+leaving = StopRequest()  # this process was asked to end: whatever waits within it answers now
+
+
 @contextmanager
 def stop_requests(*signals: signal.Signals) -> Iterator[StopRequest]:
     """Turn these signals into a request for the length of the block. Main thread only."""

@@ -14,13 +14,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import Error, IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from training import notices
+from training import notices, outages
 from training.errors import (
     LeaseLostError,
     NotAllowedNowError,
@@ -32,6 +32,8 @@ from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
 from training.ml.failpoints import failpoint
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
+from training.outages import answering_within
+from training.processes import leaving
 from training.records import RecordCounts, ScoredReport, store_records
 from training.session_log import note_event, note_step
 
@@ -44,6 +46,8 @@ Cause = TrainingSession.Cause
 RUN_SESSION = "training.tasks.run_session"
 WORKER_COMMAND = "python manage.py qcluster"
 POLL_SECONDS = 0.05
+LOST_SECONDS = 0.5  # between looks while the database does not answer
+LOOK_SECONDS = 5.0  # that it has for an answer
 
 
 def accept_batch(
@@ -113,14 +117,17 @@ def cancel_session(*, session: TrainingSession, user: User | None = None) -> Non
 # --- For who waits -----------------------------------------------------------------------------
 
 
-def wait_for_claim(session: TrainingSession, seconds: float) -> bool:
-    """Wait until a worker took the session (or it ended); False when nobody did in time."""
+def wait_for_claim(session: TrainingSession, seconds: float) -> bool | None:
+    """Wait until a worker took the session (or it ended); False when nobody did in time.
+
+    None when nobody knows: the database does not answer, or this process is about to end.
+    """
     return _wait(session, seconds, lambda: session.status != Status.QUEUED)
 
 
 def wait_for_end(session: TrainingSession, seconds: float) -> bool:
-    """Wait until the session ended; False when it still goes on. The row is read again either way."""
-    return _wait(session, seconds, lambda: not session.is_active)
+    """Wait until the session ended; False when it still goes on, or nobody knows. The row is read again."""
+    return _wait(session, seconds, lambda: not session.is_active) is True
 
 
 def expire_unclaimed(session: TrainingSession) -> None:
@@ -136,16 +143,39 @@ def expire_unclaimed(session: TrainingSession) -> None:
         raise NoWorkerError(reason)
 
 
-def _wait(session: TrainingSession, seconds: float, done: Callable[[], bool]) -> bool:
-    """Who waits also looks: a session whose worker died, watchdog and all, keeps no request waiting."""
+def _wait(session: TrainingSession, seconds: float, done: Callable[[], bool]) -> bool | None:
+    """Whether it was done in time; None when nobody knows.
+
+    The wait outlasts a database that goes and comes.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        session.refresh_from_db()
-        if session.is_active and _recover(session):
+        is_known = _look_again(session)
+        if is_known and done():
+            return True
+        if leaving.is_set():
+            return None
+        if time.monotonic() >= deadline:
+            return False if is_known else None
+        time.sleep(POLL_SECONDS if is_known else LOST_SECONDS)
+
+
+def _look_again(session: TrainingSession) -> bool:
+    """Read the row again; False when the database does not answer: the next look connects anew.
+
+    Who waits also looks: a session whose worker died, watchdog and all, keeps no request waiting.
+    """
+    try:
+        with answering_within(LOOK_SECONDS):
             session.refresh_from_db()
-        if done() or time.monotonic() >= deadline:
-            return done()
-        time.sleep(POLL_SECONDS)
+            if session.is_active and _recover(session):
+                session.refresh_from_db()
+    except Error as error:
+        if outages.report(error) is None:
+            raise
+        connection.close_if_unusable_or_obsolete()
+        return False
+    return True
 
 
 # --- For the holder ----------------------------------------------------------------------------

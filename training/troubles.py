@@ -4,7 +4,9 @@ Cheap ones: rows are read, directories listed, nothing is hashed or loaded. What
 at any moment, also when no queue's watch lives to write it down, is `live`.
 """
 
+import errno
 import shutil
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,9 +34,23 @@ MIB = 1024 * 1024
 def current() -> list[Trouble]:
     """All that is wrong now, the serious first: what the watch found, and what is seen at once."""
     rows = {(row.code, row.subject): row for row in Finding.objects.current()}
-    seen = [*queue_silent(), *session_stuck()]
+    seen = [*queue_silent(), *session_stuck(), *live()]
     found = [trouble_of(row) for row in rows.values() if row.code not in LIVE]
     return sorted([*seen, *found], key=lambda trouble: trouble.severity)
+
+
+def live() -> list[Trouble]:
+    """What this process sees by itself, without a row of the database: where models and backups are kept."""
+    try:
+        with tempfile.TemporaryFile(dir=Path(settings.MEDIA_ROOT)) as file:
+            file.write(b"a few bytes")
+            file.flush()
+    except OSError as error:
+        is_gone = error.errno in {errno.ENOENT, errno.ENOTDIR}
+        code = Code.STORAGE_UNREACHABLE if is_gone else Code.STORAGE_READ_ONLY
+        facts = {"host": nodes.host(), "reason": str(error.strerror)}
+        return [Trouble(code=code, subject=nodes.host(), facts=facts)]
+    return []
 
 
 # --- The queue ---------------------------------------------------------------------------------

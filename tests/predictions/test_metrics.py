@@ -187,15 +187,15 @@ def test_from_elsewhere_by_permission(client: Client, permission: str, status: i
 def test_the_directory_is_empty_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = tmp_path / "metrics"
     monkeypatch.setenv(gunicorn.METRICS_DIRECTORY, str(directory))
-    gunicorn.on_starting(None)
+    gunicorn.make_metrics_directory()
     (directory / "counter_7.db").touch()
-    gunicorn.on_starting(None)
+    gunicorn.make_metrics_directory()
     assert list(directory.iterdir()) == []
 
 
 def test_a_directory_of_its_own_ends_with_the_master(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gunicorn.METRICS_DIRECTORY, "")
-    gunicorn.on_starting(None)
+    gunicorn.make_metrics_directory()
     directory = Path(os.environ[gunicorn.METRICS_DIRECTORY])
     assert directory.is_dir()
     gunicorn._remove(directory, os.getpid() + 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import Error
 from django.http import Http404
 from django.urls import reverse
 from rest_framework import serializers, status
@@ -14,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from training import outages
 from training.api.permissions import MayRead, requires
 from training.api.request_keys import request_key_of
 from training.errors import UnservableVersionError
@@ -42,11 +44,8 @@ class TrainView(APIView):
         reports = validate_batch(body_of(request))
         key = request_key_of(request, lambda: request.data)
         session = accept_batch(reports=reports, user=user_of(request), request=key)
-        if not wait_for_claim(session, settings.TRAINING_CLAIM_WAIT):
-            expire_unclaimed(session)
         patience, applied = preference_of(request)
-        ended = wait_for_end(session, patience - (time.monotonic() - begin))
-        response = outcome(session) if ended else accepted(request, session)
+        response = _outcome_within(session, begin, patience) or accepted(request, session)
         if applied:
             response["Preference-Applied"] = applied
         return response
@@ -116,6 +115,23 @@ class RestoreView(APIView):
                 "models_reloaded": result.version is not None,  # a backup may be older than the first model
             }
         )
+
+
+def _outcome_within(session: TrainingSession, begin: float, patience: float) -> Response | None:
+    """The outcome of a session that was accepted at `begin`; None while it goes on, or nobody can tell.
+
+    Whatever happens to the database now, the session is stored: nobody is told that it failed for that.
+    Raises NoWorkerError.
+    """
+    try:
+        if wait_for_claim(session, settings.TRAINING_CLAIM_WAIT) is False:
+            expire_unclaimed(session)
+        ended = wait_for_end(session, patience - (time.monotonic() - begin))
+        return outcome(session) if ended else None
+    except Error as error:
+        if outages.report(error) is None:
+            raise
+        return None
 
 
 # --- What comes in -----------------------------------------------------------------------------
