@@ -173,7 +173,8 @@ def _look_again(session: TrainingSession) -> bool:
     except Error as error:
         if outages.report(error) is None:
             raise
-        connection.close_if_unusable_or_obsolete()
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
         return False
     return True
 

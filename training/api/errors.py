@@ -211,6 +211,7 @@ def _refused(request: HttpRequest, error: DatabaseUnavailableError) -> HttpRespo
         response = JsonResponse(_in_form(view, status, str(error), None), status=status)
     for name, value in headers.items():
         response[name] = value
+    response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # with its reason, by us
     return response
 
 
