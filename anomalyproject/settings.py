@@ -227,6 +227,8 @@ IMPORT_LIMIT = (
 
 TRAINING_TIMEOUT = env_int("TRAINING_TIMEOUT", default=3600, minimum=1)  # seconds, one attempt
 TRAINING_WAIT = env_int("TRAINING_WAIT", default=300)  # seconds that POST /train waits
+# Of the threads of a web process, those in which POST /train may wait: the others are for predictions.
+TRAINING_WAITERS = max(1, env_int("WEB_THREADS", default=16, minimum=1) // 4)
 TRAINING_CLAIM_WAIT = env_int("TRAINING_CLAIM_WAIT", default=10, minimum=1)  # seconds
 TRAINING_QUEUE_LIMIT = env_int("TRAINING_QUEUE_LIMIT", default=60, minimum=1)  # seconds unclaimed
 TRAINING_LEASE = env_int("TRAINING_LEASE", default=15, minimum=3)  # seconds without a heartbeat

@@ -1,6 +1,7 @@
 """The guide's contract: its five routes, with its paths, fields and types."""
 
 import re
+import threading
 import time
 from typing import Any
 
@@ -27,6 +28,7 @@ from training.validation import validate_batch
 from training.versions import reload_newest
 
 Status = TrainingSession.Status
+_places = threading.Semaphore(settings.TRAINING_WAITERS)
 OUTCOMES = {
     Status.SUCCEEDED: status.HTTP_200_OK,
     Status.FAILED: status.HTTP_500_INTERNAL_SERVER_ERROR,
@@ -121,8 +123,10 @@ def _outcome_within(session: TrainingSession, begin: float, patience: float) -> 
     """The outcome of a session that was accepted at `begin`; None while it goes on, or nobody can tell.
 
     Whatever happens to the database now, the session is stored: nobody is told that it failed for that.
-    Raises NoWorkerError.
+    Raises NoWorkerError. Where as many wait as may, nobody else does: predictions need threads too.
     """
+    if not _places.acquire(blocking=False):
+        return None
     try:
         if wait_for_claim(session, settings.TRAINING_CLAIM_WAIT) is False:
             expire_unclaimed(session)
@@ -132,6 +136,8 @@ def _outcome_within(session: TrainingSession, begin: float, patience: float) -> 
         if outages.report(error) is None:
             raise
         return None
+    finally:
+        _places.release()
 
 
 # --- What comes in -----------------------------------------------------------------------------

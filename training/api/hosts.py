@@ -12,5 +12,5 @@ class HostMiddleware(CommonMiddleware):
     An orchestrator asks the pod, and a Prometheus the machine, by its address. Their answers name no host.
     """
 
-    def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]
-        return None if request.path_info in PROBES else super().process_request(request)  # type: ignore[return-value]
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        return None if request.path_info in PROBES else super().process_request(request)
