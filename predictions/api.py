@@ -206,7 +206,7 @@ def _explain_outage(state: State) -> str:
 @cache
 def _static_problem() -> str:
     """Why the admin's pages fail: what they name has not been collected. Predictions do not need it."""
-    storage = staticfiles_storage
+    storage: Any = staticfiles_storage
     if not isinstance(storage, ManifestFilesMixin) or storage.hashed_files:
         return ""
     return "The admin's pages cannot be shown: python manage.py collectstatic, then restart."

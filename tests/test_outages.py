@@ -31,8 +31,8 @@ pytestmark = [
 ]
 
 LEAK = {"anomaly_id": "A-1", "description": "fuite vapeur", "equipment_id": "eq-1"}
-SCORED = LEAK | {"equipment_name": "Vanne"}
-SCORED |= {"availability_score": 2, "fiability_score": 3, "process_safety_score": 4}
+SCORES = {"availability_score": 2, "fiability_score": 3, "process_safety_score": 4}
+SCORED: dict[str, Any] = {**LEAK, "equipment_name": "Vanne", **SCORES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Web:
     process: "subprocess.Popen[bytes]"
     log: Path
 
-    def ask(self, path: str, body: object = None, token: str | None = None, **headers: str) -> Any:
+    def ask(self, path: str, body: Any = None, token: str | None = None, **headers: str) -> Any:
         headers["Authorization"] = f"Token {token or self.token}"
         method = "GET" if body is None else "POST"
         return requests.request(method, f"{self.url}{path}", json=body, headers=headers, timeout=60)

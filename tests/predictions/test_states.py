@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings as configured
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
-from predictions import probes
+from predictions import api, probes
 from predictions.predictor import Predictor
 from tests.factories import QueueNodeFactory
 from tests.predictions.test_predictor import damage
@@ -135,8 +136,22 @@ def test_a_probe_needs_no_tls(client: Client, version: ModelVersion, settings: S
     (exempt,) = settings_of("SECURE_REDIRECT_EXEMPT", **PLANT).values()
     settings.SECURE_SSL_REDIRECT, settings.SECURE_REDIRECT_EXEMPT = True, exempt
     request: Any = client.get(path).wsgi_request
-    middleware = SecurityMiddleware(lambda _request: client.get(path))  # type: ignore[arg-type, return-value]
+    middleware = SecurityMiddleware(lambda _request: client.get(path))
     assert middleware.process_request(request) is None
+
+
+def test_health_says_that_the_static_files_are_missing(
+    client: Client, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page of the admin is a 500 then; predictions are not, and readiness is about those."""
+    storage = ManifestStaticFilesStorage(location=str(tmp_path))
+    monkeypatch.setattr(api, "staticfiles_storage", storage)
+    monkeypatch.setattr(api, "_static_problem", api._static_problem.__wrapped__)
+    told = "The admin's pages cannot be shown: python manage.py collectstatic, then restart."
+    assert told in client.get("/health").json()["message"]
+    assert client.get("/readyz").status_code == 200
+    storage.hashed_files = {"a.css": "a.1.css"}
+    assert told not in client.get("/health").json()["message"]
 
 
 def test_health_says_that_the_database_is_not_migrated(

@@ -318,7 +318,7 @@ def test_a_training_goes_on_when_its_client_waits_without_a_database(
     with pytest.MonkeyPatch.context() as patch:
         away = no_database()
         real = TrainingSession.refresh_from_db
-        entered = []
+        entered: list[Any] = []
 
         def lost(session: TrainingSession, *args: Any, **kwargs: Any) -> None:
             if not entered:

@@ -1,6 +1,6 @@
 """Which names the product answers to."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
 PROBES = {"/livez", "/readyz", "/health", "/metrics"}
@@ -12,5 +12,5 @@ class HostMiddleware(CommonMiddleware):
     An orchestrator asks the pod, and a Prometheus the machine, by its address. Their answers name no host.
     """
 
-    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
         return None if request.path_info in PROBES else super().process_request(request)
