@@ -117,7 +117,7 @@ def test_health_issues_have_their_severity(client: Client, version: ModelVersion
 
 # --- From where they are asked -----------------------------------------------------------------
 
-PROBES = ["/livez", "/readyz", "/health", "/metrics"]
+PROBES = ["/livez", "/readyz", "/metrics"]
 
 
 @pytest.mark.parametrize("path", PROBES)
@@ -127,7 +127,7 @@ def test_a_probe_may_name_any_host(client: Client, version: ModelVersion, path: 
     assert client.get("/models/info", headers={"host": "10.1.2.3:5000"}).status_code == 400
 
 
-@pytest.mark.parametrize("path", PROBES)
+@pytest.mark.parametrize("path", [*PROBES, "/health"])
 def test_a_probe_needs_no_tls(client: Client, version: ModelVersion, settings: Settings, path: str) -> None:
     from django.middleware.security import SecurityMiddleware  # noqa: PLC0415
 

@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
-PROBES = {"/livez", "/readyz", "/health", "/metrics"}
+PROBES = {"/livez", "/readyz", "/metrics"}
 
 
 class HostMiddleware(CommonMiddleware):
