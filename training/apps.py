@@ -2,6 +2,7 @@ from django.apps import AppConfig
 from django.core.signals import got_request_exception
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.db.models.signals import post_delete, post_save
 from django.utils.translation import gettext_lazy as _
 
 
@@ -14,7 +15,11 @@ class TrainingConfig(AppConfig):
         BaseDatabaseWrapper.queries_limit = 1_000
 
         from training import checks, outages  # noqa: F401, PLC0415  # registers the system checks; needs the models
+        from training.api import known_callers  # noqa: PLC0415  # as above
         from training.api.errors import mark_unavailable  # noqa: PLC0415  # as above
 
         connection_created.connect(outages.bound_waits, dispatch_uid="bound_waits")
+        post_save.connect(known_callers.on_user_saved, sender="auth.User", dispatch_uid="known_users")
+        for token in ("authtoken.Token", "authtoken.TokenProxy"):
+            post_delete.connect(known_callers.on_token_deleted, sender=token, dispatch_uid=f"known_{token}")
         got_request_exception.connect(mark_unavailable, dispatch_uid="mark_unavailable")

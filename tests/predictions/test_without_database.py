@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
-from rest_framework.authtoken.models import Token
+from rest_framework.authtoken.models import Token, TokenProxy
 
 from predictions import predictor
 from predictions.predictor import Predictor
@@ -146,6 +146,26 @@ class TestCallers:
         predict(client, **token)
         User.objects.filter(pk=user.pk).update(is_active=False)
         assert predict(client, **token).status_code == 401
+        with no_database():
+            assert predict(client, **token).status_code == 503
+
+    @pytest.mark.parametrize("kind", [Token, TokenProxy])
+    def test_a_token_that_is_deleted_is_forgotten_at_once(
+        self, client: Client, version: ModelVersion, user: User, kind: type[Token]
+    ) -> None:
+        token = token_of(user)
+        predict(client, **token)
+        kind.objects.get(user=user).delete()
+        with no_database():
+            assert predict(client, **token).status_code == 503
+
+    def test_a_user_who_is_switched_off_is_forgotten_at_once(
+        self, client: Client, version: ModelVersion, user: User
+    ) -> None:
+        token = token_of(user)
+        predict(client, **token)
+        user.is_active = False
+        user.save()
         with no_database():
             assert predict(client, **token).status_code == 503
 

@@ -67,6 +67,24 @@ def forget(credential: str) -> None:
             _table[place : place + RECORD.size] = bytes(RECORD.size)
 
 
+def forget_user(pk: int) -> None:
+    """The user was switched off, or lost a token: whatever this machine remembers of them."""
+    for place in range(0, len(_table), RECORD.size):
+        if (found := _read(place)) is not None and found[1] == pk:
+            _table[place : place + RECORD.size] = bytes(RECORD.size)
+
+
+def on_user_saved(*, instance: Any, **_: object) -> None:
+    """Receiver of `post_save` of users."""
+    if not instance.is_active:
+        forget_user(instance.pk)
+
+
+def on_token_deleted(*, instance: Any, **_: object) -> None:
+    """Receiver of `post_delete` of tokens."""
+    forget_user(instance.user_id)
+
+
 def forget_all() -> None:
     _table[:] = bytes(len(_table))
 
@@ -87,7 +105,7 @@ def _worth(place: int, digest: bytes) -> float:
 def _read(place: int) -> tuple[bytes, int, float, bytes] | None:
     """None for an empty place, and for one that two processes wrote to at once."""
     digest, user, moment, name, seal = RECORD.unpack_from(_table, place)
-    if not hmac.compare_digest(seal, _seal(digest, user, moment, name)):
+    if not moment or not hmac.compare_digest(seal, _seal(digest, user, moment, name)):
         return None
     return digest, user, moment, name
 
