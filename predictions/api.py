@@ -21,7 +21,7 @@ from predictions.model_report import info_of, metrics_of
 from predictions.predictor import LoadedModel, State
 from predictions.probes import migrations_are_applied
 from predictions.renderers import FastJSONRenderer
-from predictions.services import answering_model, explain, predict, serving_model
+from predictions.services import explain, last_known_model, predict, serving_model
 from predictions.validation import Report, validate_many, validate_one
 from training import outages, troubles
 from training.api.authentication import LastKnownSessionAuthentication, LastKnownTokenAuthentication
@@ -131,7 +131,7 @@ class ModelsMetricsView(OlderView):
 
 def _predict_one(record: object, begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
     report = validate_one(record)
-    model, is_last_known = answering_model()
+    model, is_last_known = _answering_model()
     (reasons,) = _reasons(reasons_of, [report], model, is_last_known) or (None,)
     (scores,) = predict(reports=[report], model=model)
     answer = responses.single(
@@ -146,7 +146,7 @@ def _predict_one(record: object, begin: float, reasons_of: ReasonsOf | None) -> 
 
 def _predict_many(records: list[Any], begin: float, reasons_of: ReasonsOf | None) -> dict[str, Any]:
     reports = validate_many(records)
-    model, is_last_known = answering_model()
+    model, is_last_known = _answering_model()
     reasons = _reasons(reasons_of, reports, model, is_last_known)
     scores = predict(reports=reports, model=model)
     answer = responses.batch(
@@ -157,6 +157,17 @@ def _predict_many(records: list[Any], begin: float, reasons_of: ReasonsOf | None
         seconds=time.perf_counter() - begin,
     )
     return answer | ({"model_state": "last_known"} if is_last_known else {})
+
+
+def _answering_model() -> tuple[LoadedModel, bool]:
+    """The model that answers now; and whether it is the last known one, for want of the database."""
+    try:
+        outages.require_database()
+        return serving_model(), False
+    except (AnyDatabaseError, DatabaseUnavailableError) as error:
+        if outages.report(error) is None:
+            raise
+        return last_known_model(), True
 
 
 def _reasons(

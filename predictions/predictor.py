@@ -167,7 +167,12 @@ def current_or_last_known() -> State:
     except (Error, DatabaseUnavailableError) as error:
         if outages.report(error) is None:
             raise
-        return _predictor.last_known()
+        return last_confirmed()
+
+
+def last_confirmed() -> State:
+    """What the database said last, LAST_KNOWN_MODEL_SECONDS ago at most, without a look at it."""
+    return _predictor.last_known()
 
 
 def last_known() -> State:

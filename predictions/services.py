@@ -50,17 +50,12 @@ def serving_model() -> LoadedModel:
     return state.loaded
 
 
-def answering_model() -> tuple[LoadedModel, bool]:
-    """The model that answers now; and whether it is the last known one, for want of the database.
-
-    Raises ModelNotLoadedError, or DatabaseUnavailableError when nobody knows what should answer.
-    """
-    state = predictor.current_or_last_known()
+def last_known_model() -> LoadedModel:
+    """The model that answers while the database does not. Raises DatabaseUnavailableError without one."""
+    state = predictor.last_confirmed()
     if state.loaded is None:
-        if state.is_last_known:
-            raise DatabaseUnavailableError
-        raise ModelNotLoadedError(explain(state))
-    return state.loaded, state.is_last_known
+        raise DatabaseUnavailableError
+    return state.loaded
 
 
 def explain(state: State) -> str:

@@ -97,7 +97,7 @@ _patience: ContextVar[float | None] = ContextVar("database_patience", default=No
 def answering_within(seconds: float | None) -> Iterator[None]:
     """Let each statement in the block wait that long for PostgreSQL; None: as long as it takes.
 
-    Then it fails as if the connection were lost.
+    Then it raises DatabaseUnavailableError, and the connection is closed.
     """
     token = _patience.set(seconds)
     try:
@@ -122,7 +122,10 @@ def bound_waits(*, connection: BaseDatabaseWrapper, **_: object) -> None:
             return unbounded(*arguments, **options | {"timeout": patience})
         except psycopg.errors._WaitTimeout as error:  # noqa: SLF001  # pinned; it has no other name
             driver.pgconn.finish()  # what the server may still send belongs to no later statement
-            raise psycopg.OperationalError(f"no answer within {patience:g} s") from error
+            connection.errors_occurred = True
+            suspect()
+            # No error of the driver's: Django would take it for a lost connection, and wait for another one.
+            raise DatabaseUnavailableError from error
 
     driver.wait = wait
 
@@ -145,8 +148,8 @@ def is_away() -> bool:
 
 
 def require_database() -> None:
-    """Raises DatabaseUnavailableError while the database is away."""
-    if is_away():
+    """For whoever can do without: raises DatabaseUnavailableError while the database is away, or may be."""
+    if is_away() or _Outage.is_probed:
         raise DatabaseUnavailableError
 
 
@@ -187,7 +190,7 @@ def probe() -> str | None:
     try:
         with answering_within(PROBE_WITHIN), connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM django_migrations")
-    except Error as error:
+    except (Error, DatabaseUnavailableError) as error:
         return str(error).strip() if kind_of(error) else None
     finally:
         connection.close()

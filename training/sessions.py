@@ -32,7 +32,7 @@ from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
 from training.ml.failpoints import failpoint
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
-from training.outages import answering_within
+from training.outages import DatabaseUnavailableError, answering_within
 from training.processes import leaving
 from training.records import RecordCounts, ScoredReport, store_records
 from training.session_log import note_event, note_step
@@ -170,7 +170,7 @@ def _look_again(session: TrainingSession) -> bool:
             session.refresh_from_db()
             if session.is_active and _recover(session):
                 session.refresh_from_db()
-    except Error as error:
+    except (Error, DatabaseUnavailableError) as error:
         if outages.report(error) is None:
             raise
         if not connection.in_atomic_block:

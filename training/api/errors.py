@@ -169,7 +169,7 @@ def _begin_streaming(response: HttpResponseBase) -> DatabaseUnavailableError | N
     parts = iter(response)
     try:
         first = list(islice(parts, 1))
-    except Error as error:
+    except (Error, DatabaseUnavailableError) as error:
         if (unavailable := _unavailable(error)) is None:
             raise
         return unavailable

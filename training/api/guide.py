@@ -22,6 +22,7 @@ from training.api.request_keys import request_key_of
 from training.errors import UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Backup, TrainingSession
+from training.outages import DatabaseUnavailableError
 from training.restoring import restore_backup
 from training.sessions import accept_batch, expire_unclaimed, recover_sessions, wait_for_claim, wait_for_end
 from training.validation import validate_batch
@@ -132,7 +133,7 @@ def _outcome_within(session: TrainingSession, begin: float, patience: float) -> 
             expire_unclaimed(session)
         ended = wait_for_end(session, patience - (time.monotonic() - begin))
         return outcome(session) if ended else None
-    except Error as error:
+    except (Error, DatabaseUnavailableError) as error:
         if outages.report(error) is None:
             raise
         return None
