@@ -48,7 +48,7 @@ LAYERS = [
         "upkeep",
         "adopting",
     },
-    {"runner", "supervisor", "schedules", "sender", "companions", "troubles", "watchdog"},
+    {"runner", "supervisor", "schedules", "sender", "companions", "dependencies", "troubles", "watchdog"},
     {"tasks"},
     {"admin", "api", "management", "checks", "doctor", "apps"},
 ]

@@ -6,6 +6,7 @@ at any moment, also when no queue's watch lives to write it down, is `live`.
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 from django_q.models import Schedule
 
-from training import artifacts, nodes, schedules, upkeep
+from training import artifacts, dependencies, nodes, schedules, upkeep
 from training.findings import Code, Severity, Trouble, trouble_of
 from training.models import Backup, Delivery, Finding, ModelVersion, QueueNode, TrainingSession
 from training.policy import current_policy
@@ -23,6 +24,7 @@ from training.policy import current_policy
 Status = TrainingSession.Status
 
 LIVE = {Code.QUEUE_SILENT, Code.NODE_SILENT, Code.SESSION_UNCLAIMED, Code.LEASE_EXPIRED}
+FRESH = 10.0  # seconds for which what was tried is not tried again by `live`
 OVERDUE_AFTER = timedelta(minutes=10)
 NOTICES_LATE = timedelta(hours=1)
 CLOCK_TOLERANCE, CLOCK_LIMIT = 2.0, 5.0  # seconds: a warning, and serious
@@ -30,11 +32,31 @@ MIB = 1024 * 1024
 
 
 def current() -> list[Trouble]:
-    """All that is wrong now, the serious first: what the watch found, and what is seen at once."""
-    rows = {(row.code, row.subject): row for row in Finding.objects.current()}
-    seen = [*queue_silent(), *session_stuck()]
-    found = [trouble_of(row) for row in rows.values() if row.code not in LIVE]
-    return sorted([*seen, *found], key=lambda trouble: trouble.severity)
+    """All that is wrong now, the serious first: what the watch found, and what is seen at once.
+
+    What a later release found has no words here: it is left out.
+    """
+    seen = {trouble.key: trouble for trouble in [*queue_silent(), *session_stuck(), *live()]}
+    for row in Finding.objects.current().filter(code__in=set(Code.values) - LIVE):
+        found = trouble_of(row)
+        here = seen.get(found.key)
+        seen[found.key] = replace(here, since=min(here.since, found.since)) if here else found
+    return sorted(seen.values(), key=lambda trouble: trouble.severity)
+
+
+def live() -> list[Trouble]:
+    """What this process sees by itself, without a row: storage, media, database and cache, tried for real.
+
+    It asks nothing of the database that the caller's connection would have to wait for, takes
+    `dependencies.PATIENCE` for each at most, and mostly nothing: what was tried lately is not tried again.
+    """
+    looks = (
+        dependencies.media_troubles,
+        dependencies.storage_troubles,
+        dependencies.database_read_only,
+        dependencies.cache_unreachable,
+    )
+    return [trouble for look in looks for trouble in look(max_age=FRESH)]
 
 
 # --- The queue ---------------------------------------------------------------------------------
