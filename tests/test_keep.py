@@ -13,6 +13,7 @@ from django.conf import settings
 
 from anomalyproject.keep import how
 from tests.queue_processes import Running, running, wait_until
+from training import nodes
 from training.models import QueueNode
 
 pytestmark = [
@@ -92,7 +93,7 @@ def test_what_dies_is_started_again_and_what_is_stopped_is_not(queue_mark: str, 
         honcho.wait(30)
         print(log.read_text())  # noqa: T201  # pytest shows it on failure
     wait_until(lambda: running(queue_mark) == [], 10)
-    assert not QueueNode.objects.exists()  # it left in order
+    assert [node.pid for node in QueueNode.objects.all()] == [nodes.LEFT]  # it left in order
 
 
 def test_it_is_started_later_each_time_and_ends_with_its_keeper(queue_mark: str, tmp_path: Path) -> None:

@@ -264,9 +264,14 @@ def orphans(model_class: type[Stored], grace: timedelta = timedelta(hours=1)) ->
     return sorted(_orphans(model_class, time.time() - grace.total_seconds()))
 
 
-def unknown_backups() -> list[str]:
-    """Whole backups without a row, such as another machine's: never swept, `adopt_backups` takes them in."""
-    return sorted(name for name in _without_rows(Backup) if _is_whole_backup(Backup, name))
+def unknown_backups(grace: timedelta = timedelta(0)) -> list[str]:
+    """Whole backups without a row, such as another machine's: never swept, `adopt_backups` takes them in.
+
+    One that is being made has its files a moment before its row: whoever asks by itself gives it `grace`.
+    """
+    oldest = time.time() - grace.total_seconds()
+    found = [name for name, changed_at in _without_rows(Backup).items() if changed_at <= oldest]
+    return sorted(name for name in found if _is_whole_backup(Backup, name))
 
 
 def is_there(stored: Stored) -> bool:

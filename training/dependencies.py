@@ -133,12 +133,19 @@ def storage_troubles(*, max_age: float = 0.0) -> Iterator[Trouble]:
             yield _trouble(Code.STORAGE_UNREACHABLE, attempt, error, part="bucket")
 
 
-def bucket_troubles() -> Iterator[Trouble]:
+def bucket_troubles(*, max_age: float = 0.0) -> Iterator[Trouble]:
     """The object storage answers and takes no object. An object is put and deleted: not for every look."""
     if not is_local() and not list(storage_troubles(max_age=PATIENCE)):
         attempt = attempt_at(write_object, *_bucket())
-        if error := attempt.error():
+        if error := attempt.error(max_age=max_age):
             yield _trouble(Code.STORAGE_READ_ONLY, attempt, error, part="bucket")
+
+
+def storage_problems(*, max_age: float = 0.0) -> Iterator[Trouble]:
+    """All that keeps this machine from reading and writing what is stored."""
+    yield from media_troubles(max_age=max_age)
+    yield from storage_troubles(max_age=max_age)
+    yield from bucket_troubles(max_age=max_age)
 
 
 def write_file(directory: Any) -> None:
@@ -262,3 +269,6 @@ def _trouble(
         facts={"host": nodes.host(), "reason": reason_of(error)},
         since=attempt.since or timezone.now(),
     )
+
+
+SEEN_WITHOUT_ROWS = (storage_problems, cache_unreachable, database_read_only)

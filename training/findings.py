@@ -77,7 +77,7 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The delivery log says why: look at the mail server and the webhooks."),
     ),
     Code.DISK_LOW: (
-        _("%(host)s has %(free)d MiB free where models and backups are kept; %(needed)d are needed."),
+        _("%(host)s has %(free)d MiB free in %(where)s; %(needed)d are needed."),
         _("Make room, or keep fewer backups and versions (Training schedule, Retention)."),
     ),
     Code.CLOCK_OFF: (
@@ -134,7 +134,13 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The last %(count)d trainings failed: %(reason)s"),
         _("The session's page says why and what to do."),
     ),
+    Code.CHECK_FAILING: (
+        _("%(host)s cannot look for %(codes)s: %(reason)s"),
+        _("What it would have found is not known. If this stays, read the queue's log."),
+    ),
 }
+# Facts that rows of before do not have.
+NOT_TOLD: dict[str, Any] = {"where": "MEDIA_ROOT"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,11 +164,18 @@ class Trouble:
     @property
     def sentence(self) -> str:
         """What is wrong, in the language that is active."""
-        return str(WORDS[self.code][0]) % (self.facts | self._reason)
+        return self._filled(WORDS[self.code][0])
 
     @property
     def action(self) -> str:
-        return str(WORDS[self.code][1]) % self.facts
+        return self._filled(WORDS[self.code][1])
+
+    def _filled(self, words: Promise) -> str:
+        """A row of another release may lack a fact: then its code's name has to do."""
+        try:
+            return str(words) % (NOT_TOLD | self.facts | self._reason)
+        except (KeyError, TypeError, ValueError):
+            return str(self.code.label)
 
     @property
     def _reason(self) -> dict[str, str]:

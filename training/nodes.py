@@ -12,6 +12,7 @@ from training.models import QueueNode
 
 SILENT_AFTER = timedelta(seconds=30)  # a node speaks every two seconds
 FORGOTTEN_AFTER = timedelta(days=1)
+LEFT = 0  # in the place of a process number: the last node left in order, at `seen_at`
 
 
 def host() -> str:
@@ -27,16 +28,22 @@ def beat() -> None:
     for node in here:
         if not _is_running(node.pid):
             node.delete()
+    QueueNode.objects.filter(pid=LEFT).delete()
     QueueNode.objects.create(host=host(), pid=os.getpid(), started_at=now, seen_at=now)
 
 
 def leave() -> None:
-    """This node ends in order: nobody misses it."""
-    QueueNode.objects.filter(host=host(), pid=os.getpid()).delete()
+    """This node ends in order: nobody misses it. The last one's row says since when there is none."""
+    here = QueueNode.objects.filter(host=host(), pid=os.getpid())
+    if alive().exclude(pk__in=here).exists():
+        here.delete()
+    elif here.exists():
+        QueueNode.objects.filter(pid=LEFT).delete()
+        here.update(pid=LEFT, seen_at=timezone.now())
 
 
 def alive() -> "QuerySet[QueueNode]":
-    return QueueNode.objects.filter(seen_at__gt=timezone.now() - SILENT_AFTER)
+    return QueueNode.objects.filter(seen_at__gt=timezone.now() - SILENT_AFTER).exclude(pid=LEFT)
 
 
 def keeps_house() -> bool:

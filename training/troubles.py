@@ -5,9 +5,12 @@ at any moment, also when no queue's watch lives to write it down, is `live`.
 """
 
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from django.conf import settings
@@ -18,7 +21,7 @@ from django_q.models import Schedule
 
 from training import artifacts, dependencies, nodes, schedules, upkeep
 from training.findings import Code, Severity, Trouble, trouble_of
-from training.models import Backup, Delivery, Finding, ModelVersion, QueueNode, TrainingSession
+from training.models import Anomaly, Backup, Delivery, Finding, ModelVersion, QueueNode, TrainingSession
 from training.policy import current_policy
 
 Status = TrainingSession.Status
@@ -28,6 +31,9 @@ FRESH = 10.0  # seconds for which what was tried is not tried again by `live`
 OVERDUE_AFTER = timedelta(minutes=10)
 NOTICES_LATE = timedelta(hours=1)
 CLOCK_TOLERANCE, CLOCK_LIMIT = 2.0, 5.0  # seconds: a warning, and serious
+FAILURES = 3  # trainings in a row that are no accident
+FAILURES_LOOKED_AT = 20
+DATABASE, TEMPORARY = "database", "temporary"  # disks beside that of MEDIA_ROOT, in subjects
 MIB = 1024 * 1024
 
 
@@ -63,7 +69,9 @@ def live() -> list[Trouble]:
 
 
 def queue_silent() -> Iterator[Trouble]:
-    """No node lives; or one of several does not."""
+    """No node lives; or one of several does not. One that ended in order has as long to be started again."""
+    if clock.jumped_within(nodes.SILENT_AFTER):
+        return
     rows = list(QueueNode.objects.all())
     silent = [row for row in rows if row.seen_at <= timezone.now() - nodes.SILENT_AFTER]
     if len(silent) == len(rows):
@@ -71,17 +79,20 @@ def queue_silent() -> Iterator[Trouble]:
         yield Trouble(code=Code.QUEUE_SILENT, since=since)
         return
     for row in silent:
-        yield Trouble(
-            code=Code.NODE_SILENT,
-            subject=str(row),
-            severity=Severity.WARNING,
-            facts={"host": row.host, "seconds": _seconds_since(row.seen_at)},
-            since=row.seen_at,
-        )
+        if row.pid != nodes.LEFT:
+            yield Trouble(
+                code=Code.NODE_SILENT,
+                subject=str(row),
+                severity=Severity.WARNING,
+                facts={"host": row.host, "seconds": _seconds_since(row.seen_at)},
+                since=row.seen_at,
+            )
 
 
 def session_stuck() -> Iterator[Trouble]:
     """A session that nobody takes, or whose worker fell silent."""
+    if clock.jumped_within(nodes.SILENT_AFTER):
+        return
     patience = timedelta(seconds=settings.TRAINING_CLAIM_WAIT)
     for session in TrainingSession.objects.active():
         is_queued = session.status == Status.QUEUED
@@ -107,11 +118,23 @@ def schedule_troubles() -> Iterator[Trouble]:
     elif policy.enabled != (ours.repeats != schedules.DISABLED):
         is_off = gettext_noop("it is switched off")
         yield _wrong("", is_off if policy.enabled else gettext_noop("it is switched on"))
-    elif policy.enabled and ours.next_run < timezone.now() - OVERDUE_AFTER:
+    elif policy.enabled and _is_late(ours.next_run, OVERDUE_AFTER):
         due = f"{ours.next_run:%Y-%m-%d %H:%M} UTC"
         yield Trouble(code=Code.SCHEDULE_OVERDUE, facts={"due": due}, since=ours.next_run)
     if not policy.enabled:
         yield Trouble(code=Code.SCHEDULE_OFF, severity=Severity.WARNING)
+
+
+def trainings_failing() -> Iterator[Trouble]:
+    """The newest sessions failed one after the other; the first success ends it."""
+    counted = TrainingSession.objects.filter(status__in=[Status.SUCCEEDED, Status.FAILED]).order_by("-pk")
+    failed = list(takewhile(lambda each: each.status == Status.FAILED, counted[:FAILURES_LOOKED_AT]))
+    if len(failed) >= FAILURES:
+        yield Trouble(
+            code=Code.TRAININGS_FAILING,
+            facts={"count": len(failed), "reason": failed[0].reason.partition("\n")[0][:300]},
+            since=failed[-1].finished_at or failed[-1].queued_at,
+        )
 
 
 def _wrong(name: str, reason: str) -> Trouble:
@@ -124,9 +147,17 @@ def _wrong(name: str, reason: str) -> Trouble:
 
 
 def files_orphaned() -> Iterator[Trouble]:
-    """What crashes left, an hour ago or longer; and whole backups that no row knows."""
+    """What crashes left, an hour ago or longer; and whole backups that no row knows.
+
+    After a jump of the clock what is being written now would seem that old.
+    """
+    if clock.jumped_within(timedelta(hours=1)):
+        return
     found = [(Code.FILES_ORPHANED, kind, artifacts.orphans(kind)) for kind in (ModelVersion, Backup)]
-    for code, kind, names in [*found, (Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups())]:
+    for code, kind, names in [
+        *found,
+        (Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups(OVERDUE_AFTER)),
+    ]:
         if names:
             yield Trouble(
                 code=code,
@@ -163,13 +194,13 @@ def files_damaged() -> Iterator[Trouble]:
 
 def backup_due() -> Iterator[Trouble]:
     """No backup for a day longer than the queue waits to make one, or to read the newest one back."""
-    late = timezone.now() - timedelta(days=1)
-    due, newest = upkeep.backup_due_since(), upkeep.newest_backup()
-    if due is not None and due < late:
+    late, newest = timedelta(days=1), upkeep.newest_backup()
+    due = upkeep.backup_due_since()
+    if due is not None and newest is not None and _is_late(due, late):
         facts = {"days": (timezone.now() - due).days + settings.BACKUP_EVERY_DAYS}
         yield Trouble(code=Code.BACKUP_OLD, facts=facts, since=due)
     unread = upkeep.verification_due_since(newest) if newest else None
-    if newest is not None and unread is not None and unread < late:
+    if newest is not None and unread is not None and _is_late(unread, late):
         told = {"name": newest.name, "days": (timezone.now() - unread).days}
         yield Trouble(
             code=Code.BACKUP_UNVERIFIED,
@@ -180,16 +211,41 @@ def backup_due() -> Iterator[Trouble]:
         )
 
 
+def backup_never() -> Iterator[Trouble]:
+    """Somebody's records have been there for a day, and there is no backup at all."""
+    if Backup.objects.available().exists():
+        return
+    first = Anomaly.objects.approved().exclude(reviewed_at=None).order_by("pk").first()
+    if first is not None and first.reviewed_at is not None and _is_late(first.reviewed_at, timedelta(days=1)):
+        yield Trouble(code=Code.BACKUP_NEVER, since=first.reviewed_at)
+
+
 def disk_low() -> Iterator[Trouble]:
-    """Less room than the next version and its backups may need."""
-    free = shutil.disk_usage(Path(settings.MEDIA_ROOT)).free // MIB
-    if free < settings.DISK_FREE_MIB:
-        yield Trouble(
-            code=Code.DISK_LOW,
-            subject=nodes.host(),
-            severity=Severity.SERIOUS if free * 4 < settings.DISK_FREE_MIB else Severity.WARNING,
-            facts={"host": nodes.host(), "free": free, "needed": settings.DISK_FREE_MIB},
-        )
+    """Less room than the next version and its backups may need, the database, or an upload; a disk once."""
+    seen: set[int] = set()
+    for part, directory, needed in _disks():
+        try:
+            disk = directory.stat().st_dev
+            free = shutil.disk_usage(directory).free // MIB
+        except FileNotFoundError:  # `dependencies` tells that
+            continue
+        if disk not in seen and free < needed:
+            is_serious = part != TEMPORARY and free * 4 < needed
+            yield Trouble(
+                code=Code.DISK_LOW,
+                subject=f"{nodes.host()} {part}".strip(),
+                severity=Severity.SERIOUS if is_serious else Severity.WARNING,
+                facts={"host": nodes.host(), "where": str(directory), "free": free, "needed": needed},
+            )
+        seen.add(disk)
+
+
+def _disks() -> Iterator[tuple[str, Path, int]]:
+    """What stands there, where, and the MiB that should be free."""
+    yield "", Path(settings.MEDIA_ROOT), settings.DISK_FREE_MIB
+    if connection.vendor == "sqlite":
+        yield DATABASE, Path(str(connection.settings_dict["NAME"])).parent, settings.DISK_FREE_MIB
+    yield TEMPORARY, Path(tempfile.gettempdir()), settings.DISK_FREE_MIB // 4
 
 
 def _severity_of(row: artifacts.Stored) -> Finding.Severity:
@@ -203,6 +259,8 @@ def _severity_of(row: artifacts.Stored) -> Finding.Severity:
 
 def notices_pile_up() -> Iterator[Trouble]:
     late = Delivery.objects.pending().filter(created_at__lt=timezone.now() - NOTICES_LATE)
+    if clock.jumped_within(OVERDUE_AFTER):
+        return
     if oldest := late.order_by("created_at").first():
         facts = {"count": late.count()}
         yield Trouble(
@@ -232,6 +290,37 @@ def clock_difference() -> float:
         (theirs,) = cursor.fetchone()
     after = timezone.now()
     return float((theirs - before - (after - before) / 2).total_seconds())
+
+
+class SteadyClock:
+    """Whether the wall clock goes on as the monotonic one does; asked often, it knows of every jump.
+
+    After one, of an hour or of a suspended machine, everything that is measured by the wall clock seems
+    late for as long as it takes to say again that it lives.
+    """
+
+    def __init__(self) -> None:
+        self._last = self._now()
+        self._jumped_at = float("-inf")
+
+    def jumped_within(self, patience: timedelta) -> bool:
+        wall, monotonic = self._now()
+        if abs((wall - self._last[0]) - (monotonic - self._last[1])) > CLOCK_LIMIT:
+            self._jumped_at = monotonic
+        self._last = wall, monotonic
+        return monotonic - self._jumped_at < patience.total_seconds()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return timezone.now().timestamp(), time.monotonic()
+
+
+clock = SteadyClock()
+
+
+def _is_late(moment: datetime, patience: timedelta) -> bool:
+    """By the wall clock, unless that jumped a moment ago."""
+    return moment < timezone.now() - patience and not clock.jumped_within(OVERDUE_AFTER)
 
 
 def _seconds_since(moment: datetime) -> int:

@@ -18,6 +18,7 @@ from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
 logger = logging.getLogger(__name__)
 
+FIRST_AFTER = timedelta(hours=1)  # from the first approved record to the first backup of all
 PAUSE = 600.0  # seconds between attempts: what failed a moment ago would fail again
 
 
@@ -64,10 +65,8 @@ def backup_due_since() -> datetime | None:
     newest = newest_backup()
     if newest is None:
         first = Anomaly.objects.approved().exclude(reviewed_at=None).order_by("pk").first()
-        last = first.reviewed_at if first else None
-    else:
-        last = newest.created_at
-    return _past(last, timedelta(days=settings.BACKUP_EVERY_DAYS))
+        return _past(first.reviewed_at if first else None, FIRST_AFTER)
+    return _past(newest.created_at, timedelta(days=settings.BACKUP_EVERY_DAYS))
 
 
 def verification_due_since(stored: artifacts.Stored) -> datetime | None:

@@ -23,8 +23,18 @@ def test_a_node_lives_and_leaves() -> None:
     assert rows() == [HERE]
     assert nodes.keeps_house()
     nodes.leave()
-    assert rows() == []
+    assert rows() == [(HERE[0], nodes.LEFT)]
+    assert list(nodes.alive()) == []
     assert not nodes.keeps_house()
+    nodes.beat()
+    assert rows() == [HERE]
+
+
+def test_one_of_several_leaves_nothing() -> None:
+    QueueNode.objects.create(host="far", pid=7)
+    nodes.beat()
+    nodes.leave()
+    assert rows() == [("far", 7)]
 
 
 def test_a_node_that_was_killed_is_replaced_by_its_successor() -> None:

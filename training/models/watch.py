@@ -65,6 +65,7 @@ class Finding(models.Model):
         DATABASE_READ_ONLY = "database_read_only", _("database cannot be written")
         CACHE_UNREACHABLE = "cache_unreachable", _("cache out of reach")
         TRAININGS_FAILING = "trainings_failing", _("trainings fail")
+        CHECK_FAILING = "check_failing", _("check fails")
 
     class Severity(models.IntegerChoices):
         SERIOUS = 1, _("serious")
