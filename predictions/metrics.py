@@ -119,6 +119,12 @@ def _sessions() -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "anomaly_last_training_seconds", "Seconds of the newest training", value=last.seconds if last else 0
     )
+    ended = last.finished_at if last else None
+    yield GaugeMetricFamily(
+        "anomaly_last_successful_training_timestamp_seconds",
+        "When the newest training that succeeded ended; 0: none did",
+        value=ended.timestamp() if ended else 0,
+    )
     waiting = TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED).first()
     yield GaugeMetricFamily(
         "anomaly_queue_age_seconds",
@@ -159,11 +165,17 @@ def _backups() -> Iterator[Metric]:
 
 
 def _troubles() -> Iterator[Metric]:
-    found = [trouble.code for trouble in troubles.current()]
+    found = [(trouble.code, trouble.severity) for trouble in troubles.current()]
     findings = GaugeMetricFamily("anomaly_findings", "What is wrong now", labels=["code"])
+    issues = GaugeMetricFamily(
+        "anomaly_health_issues", "What is wrong now, and how much", labels=["code", "severity"]
+    )
     for code in Finding.Code:
-        findings.add_metric([code.value], found.count(code))
+        findings.add_metric([code.value], sum(each == code for each, _ in found))
+        for severity in Finding.Severity:
+            issues.add_metric([code.value, severity.name.lower()], found.count((code, severity)))
     yield findings
+    yield issues
     pending = Delivery.objects.pending().count()
     yield GaugeMetricFamily("anomaly_notices_pending", "Notices to be sent", value=pending)
 
