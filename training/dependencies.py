@@ -40,7 +40,7 @@ LENGTH = 300  # characters of a reason
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # PostgreSQL: read-only transaction, no privilege, no resources (a full disk), system error.
 UNWRITABLE = ("25006", "42501", "53", "58")
-NO_ANSWER = gettext_noop("no answer within 3 s")
+NO_ANSWER = gettext_noop("no answer in time")
 IS_STANDBY = gettext_noop("it is a standby")
 IS_READ_ONLY = gettext_noop("its transactions are read-only")
 # Sorted with little memory, so that the server writes a temporary file of 600 kB to its disk; no row.
@@ -61,14 +61,15 @@ class Attempt:
         self._started = self._ended = float("-inf")
         self._error: BaseException | None = None
 
-    def error(self, *, max_age: float = 0.0) -> BaseException | None:
+    def error(self, *, max_age: float = 0.0, patience: float | None = None) -> BaseException | None:
         """What it raises when it is tried now, or raised at most `max_age` seconds ago; None when it works.
 
         NoAnswer while it hangs, unless it was seen to fail before: then that.
         """
         future = self._begin(max_age)
         try:
-            error = future.exception(timeout=max(0.0, self._started + PATIENCE - time.monotonic()))
+            wait = self._started + (PATIENCE if patience is None else patience) - time.monotonic()
+            error = future.exception(timeout=max(0.0, wait))
         except NoAnswer as unanswered:
             error = self._error or unanswered
         self._note(error)

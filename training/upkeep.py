@@ -18,6 +18,7 @@ from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
 logger = logging.getLogger(__name__)
 
+SELDOM = 7  # times VERIFY_EVERY_HOURS: what neither serves nor is the newest backup
 FIRST_AFTER = timedelta(hours=1)  # from the first approved record to the first backup of all
 PAUSE = 600.0  # seconds between attempts: what failed a moment ago would fail again
 
@@ -69,9 +70,9 @@ def backup_due_since() -> datetime | None:
     return _past(newest.created_at, timedelta(days=settings.BACKUP_EVERY_DAYS))
 
 
-def verification_due_since(stored: artifacts.Stored) -> datetime | None:
-    """The moment from which it should be read back; None when that was done lately."""
-    every = timedelta(hours=settings.VERIFY_EVERY_HOURS)
+def verification_due_since(stored: artifacts.Stored, *, times: int = 1) -> datetime | None:
+    """The moment from which it should be read back, so many times more seldom; None: it was, lately."""
+    every = timedelta(hours=settings.VERIFY_EVERY_HOURS * times)
     return _past(stored.verified_at or stored.created_at, every) if every else None
 
 
@@ -81,12 +82,18 @@ def newest_backup() -> Backup | None:
 
 
 def _unread() -> list[artifacts.Stored]:
-    """What serves, and the newest backup, when they were not read back lately."""
+    """What serves and the newest backup, when they were not read back lately; the others more seldom."""
     matter: list[artifacts.Stored | None] = [
         ModelVersion.objects.usable().filter(is_active=True).first(),
         newest_backup(),
     ]
-    return [stored for stored in matter if stored is not None and verification_due_since(stored)]
+    others: list[artifacts.Stored] = [
+        *Backup.objects.available().filter(verification_error=""),
+        *ModelVersion.objects.usable(),
+    ]
+    due = [stored for stored in matter if stored is not None and verification_due_since(stored)]
+    seldom = [stored for stored in others if stored not in matter]
+    return [*due, *(stored for stored in seldom if verification_due_since(stored, times=SELDOM))]
 
 
 def _past(last: datetime | None, every: timedelta) -> datetime | None:
