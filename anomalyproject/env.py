@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from anomalyproject.logs import FORMATS, JSON, LINE
 from training.ml import failpoints
 
 TRUE = {"1", "true", "yes", "on"}
@@ -61,6 +62,13 @@ def env_choice(name: str, *, choices: tuple[str, ...], default: str) -> str:
     if value not in choices:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def env_logging() -> dict[str, str]:
+    """Kind and level of the logs, as `logs.logging_config` takes them."""
+    default = LINE if env_bool("DEBUG", default=True) else JSON
+    kind = env_choice("LOG_FORMAT", choices=FORMATS, default=default)
+    return {"kind": kind, "level": env_str("LOG_LEVEL", "INFO")}
 
 
 def env_storage(name: str, *, timeout: int) -> dict[str, Any]:

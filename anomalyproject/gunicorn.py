@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from anomalyproject.env import env_bool, env_choice
-from anomalyproject.logs import FORMATS, JSON, LINE, logging_config
+from anomalyproject.env import env_logging
+from anomalyproject.logs import logging_config, take_over_stderr
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '5000')}"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
@@ -27,12 +27,7 @@ limit_request_field_size = 8_190  # bytes, one header
 LONG = 1_000_000  # bytes of an answer: a thousand predictions or so
 # Its own lines as all the others; requests are logged by the application, which knows who asked.
 logconfig_dict = {
-    **logging_config(
-        kind=env_choice(
-            "LOG_FORMAT", choices=FORMATS, default=LINE if env_bool("DEBUG", default=True) else JSON
-        ),
-        level=os.environ.get("LOG_LEVEL", "INFO"),
-    ),
+    **logging_config(**env_logging()),
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
 }
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when a worker imports it
@@ -53,6 +48,14 @@ def on_starting(_server: Any) -> None:
         _remove_left_behind()
         os.environ[METRICS_DIRECTORY] = str(directory)
         atexit.register(_remove, directory, os.getpid())
+
+
+def when_ready(_server: Any) -> None:
+    take_over_stderr(**env_logging())
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    take_over_stderr(**env_logging())
 
 
 def _remove(directory: Path, master: int) -> None:

@@ -21,13 +21,14 @@ from anomalyproject.env import (
     env_choice,
     env_int,
     env_list,
+    env_logging,
     env_networks,
     env_rate,
     env_secret,
     env_storage,
     env_str,
 )
-from anomalyproject.logs import FORMATS, JSON, LINE, logging_config
+from anomalyproject.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -447,6 +448,5 @@ UNFOLD = {
 
 # --- Logs ----------------------------------------------------------------------------------------
 
-LOG_FORMAT = env_choice("LOG_FORMAT", choices=FORMATS, default=LINE if DEBUG else JSON)
-LOGGING = logging_config(kind=LOG_FORMAT, level=env_str("LOG_LEVEL", "INFO"))
+LOGGING = logging_config(**env_logging())
 DEFAULT_EXCEPTION_REPORTER_FILTER = "training.api.bug_reports.Discreet"

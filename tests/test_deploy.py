@@ -35,7 +35,7 @@ def test_both_units_restart_and_read_the_same_settings() -> None:
     assert [unit.name for unit in UNITS] == ["anomalies-queue.service", "anomalies-web.service"]
     for unit in UNITS:
         lines = set(unit.read_text().splitlines())
-        assert {"Restart=on-failure", "EnvironmentFile=/etc/anomalies.env", "NoNewPrivileges=yes"} <= lines
+        assert {"Restart=always", "EnvironmentFile=/etc/anomalies.env", "NoNewPrivileges=yes"} <= lines
 
 
 def test_the_image_copies_what_exists() -> None:

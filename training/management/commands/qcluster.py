@@ -202,11 +202,23 @@ def pause(seconds: float, stop: StopRequest) -> None:
         stop.wait(TICK)
 
 
+class Database:
+    """Whether it answered last, so that its silence is one line in the log, and its return another."""
+
+    answers = True
+
+
 def ask_database(question: Callable[[], T], *, otherwise: T) -> T:
     """The watch outlives a database that restarts, or is not migrated yet."""
     try:
-        return question()
+        answer = question()
     except Error as error:
-        logger.warning("The database does not answer: %s", error)
+        level = logging.WARNING if Database.answers else logging.DEBUG
+        logger.log(level, "The database does not answer: %s", " ".join(str(error).split()))
+        Database.answers = False
         connection.close()
         return otherwise
+    if not Database.answers:
+        logger.info("The database answers again")
+        Database.answers = True
+    return answer
