@@ -37,13 +37,14 @@ def selectors_of(rule: dict[str, Any]) -> list[Any]:
 
 def matches(selector: Any, labels: dict[str, str]) -> bool:
     def holds(matcher: Any) -> bool:
-        value, pattern = labels[matcher.name], matcher.value
-        return {
+        value, pattern = labels[matcher.name], str(matcher.value)
+        by_operator: dict[str, bool] = {
             "Equal": value == pattern,
             "NotEqual": value != pattern,
             "Re": re.fullmatch(pattern, value) is not None,
             "NotRe": re.fullmatch(pattern, value) is None,
-        }[str(matcher.op).rpartition(".")[2]]
+        }
+        return by_operator[str(matcher.op).rpartition(".")[2]]
 
     return all(holds(matcher) for matcher in selector.matchers.matchers)
 
