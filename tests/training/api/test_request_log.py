@@ -14,6 +14,7 @@ from rest_framework.authtoken.models import Token
 from anomalyproject.logs import JSONFormatter
 from tests.factories import user_with
 from tests.training.admin.people import superuser
+from training.api import request_log
 
 pytestmark = pytest.mark.django_db
 
@@ -55,10 +56,27 @@ def test_a_name_that_the_proxy_gave_is_kept(sane: str, lines: Lines) -> None:
     "odd", ["", "1234567", "x" * 65, "-leading-dash", "new\nline-000", "a b c d e f", "é" * 9]
 )
 def test_any_other_request_gets_one(odd: str, lines: Lines) -> None:
-    first, second = (Client().get("/health", headers={"x-request-id": odd})["X-Request-ID"] for _ in range(2))
+    headers = {"x-request-id": odd}
+    first, second = (Client().get("/train/status", headers=headers)["X-Request-ID"] for _ in range(2))
     assert len(first) == 32
     assert first != second
     assert [line["request"] for line in lines.told] == [first, second]
+
+
+def test_of_a_probe_only_another_answer_than_before_is_news(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(request_log, "_answered", {})
+    broken = ["database"]
+    with monkeypatch.context() as patch:
+        for reasons in ([], [], broken, broken, [], []):
+            patch.setattr("predictions.probes.missing", lambda reasons=reasons: reasons)
+            Client().get("/readyz")
+    told = [line["status"] for line in lines.told if line["logger"] == "training.access"]
+    assert told == [503, 200]
+    with caplog.at_level(logging.DEBUG, logger="training.access"):
+        Client().get("/livez")
+    assert [record.getMessage() for record in caplog.records] == ["GET /livez 200"]
 
 
 def test_refusals_are_logged_under_the_name_too(lines: Lines) -> None:
