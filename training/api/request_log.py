@@ -56,6 +56,8 @@ def _log(request: HttpRequest, response: HttpResponseBase, seconds: float) -> No
         "user": _user_of(request),
     }
     level = logging.INFO if _is_news(facts["route"], response.status_code) else logging.DEBUG
+    if facts["route"] in PROBES:
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # Django's own mark: not once more
     message = facts["method"], facts["route"], response.status_code
     logger.log(level, "%s %s %d", *message, extra={"facts": facts})
 

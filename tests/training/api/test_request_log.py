@@ -72,8 +72,10 @@ def test_of_a_probe_only_another_answer_than_before_is_news(
         for reasons in ([], [], broken, broken, [], []):
             patch.setattr("predictions.probes.missing", lambda reasons=reasons: reasons)
             Client().get("/readyz")
-    told = [line["status"] for line in lines.told if line["logger"] == "training.access"]
+    assert {line["logger"] for line in lines.told} == {"training.access"}
+    told = [line["status"] for line in lines.told]
     assert told == [503, 200]
+    caplog.clear()
     with caplog.at_level(logging.DEBUG, logger="training.access"):
         Client().get("/livez")
     assert [record.getMessage() for record in caplog.records] == ["GET /livez 200"]
