@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 export HOST ?= 127.0.0.1
 export PORT ?= 5000
 
-.PHONY: run test lint suite e2e nodes faults fuzz audit clean
+.PHONY: run test lint suite e2e nodes faults mutations fuzz audit clean
 
 run: $(VENV)/.run
-	@$(BIN)/python manage.py bootstrap && exec $(BIN)/honcho start
+	@$(BIN)/python manage.py bootstrap && exec $(BIN)/python -m anomalyproject.keep honcho $(BIN)/honcho start
 
 test: lint suite
 
@@ -32,12 +32,18 @@ e2e: $(VENV)/.test
 nodes: $(VENV)/.test
 	$(BIN)/python -m nodes $(NODES)
 
-# The product through every fault that it must survive, on SQLite and on the PostgreSQL of SERVER: an hour or two.
-# FAULTS=short tries each kind of fault once.
+# The product through every fault that it must survive, on SQLite, on the PostgreSQL of SERVER, and as a plant runs it
+# with Redis and S3: some hours. FAULTS=short tries each kind of fault once. A clock is moved where there is a C
+# compiler; as root, real disks are filled.
 faults: $(VENV)/.test
 	$(BIN)/python -m faults $(if $(filter short,$(FAULTS)),--short) $(if $(SERVER),--server $(SERVER))
 
-# 10,000 requests that the API's description calls for, on SQLite and PostgreSQL; what fails joins tests/corpus/.
+# The product broken, one promise at a time: a suite must notice each. MUTATIONS="gate fence": only those.
+mutations: $(VENV)/.test
+	$(BIN)/python -m tests.mutations $(MUTATIONS)
+
+# 10,000 requests, half of which the API's description calls for and half hostile, sent to gunicorn on SQLite and on
+# PostgreSQL; what fails joins tests/corpus/.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzzing
 

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from training.ml import failpoints
+from anomalyproject.logs import FORMATS, JSON, LINE
+from training.ml import failpoints, libraries
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
@@ -61,6 +62,13 @@ def env_choice(name: str, *, choices: tuple[str, ...], default: str) -> str:
     if value not in choices:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def env_logging() -> dict[str, str]:
+    """Kind and level of the logs, as `logs.logging_config` takes them."""
+    default = LINE if env_bool("DEBUG", default=True) else JSON
+    kind = env_choice("LOG_FORMAT", choices=FORMATS, default=default)
+    return {"kind": kind, "level": env_str("LOG_LEVEL", "INFO")}
 
 
 def env_storage(name: str, *, timeout: int) -> dict[str, Any]:
@@ -165,15 +173,18 @@ def env_secret(name: str, *, development_directory: Path | None) -> str:
 def arm_failpoints(*, debug: bool) -> None:
     """Faults on purpose, when FAILPOINTS or FAILPOINTS_SHOTS asks for them: see training.ml.failpoints.
 
+    FAILPOINTS_LIBRARIES has the process take its libraries for others: see training.ml.libraries.
     With DEBUG off that stops the start, unless FAILPOINTS_ALLOWED says that it is meant.
     """
     points, shots = env_str("FAILPOINTS"), env_str("FAILPOINTS_SHOTS")
-    if not points and not shots:
+    pretended = env_str("FAILPOINTS_LIBRARIES")
+    if not points and not shots and not pretended:
         return
     if not debug and not env_bool("FAILPOINTS_ALLOWED", default=False):
         raise ImproperlyConfigured("FAILPOINTS make processes die on purpose: not when DEBUG is off")
     try:
         failpoints.arm(points, shots=Path(shots) if shots else None)
+        libraries.pretend(pretended)
     except ValueError as error:
         raise ImproperlyConfigured(f"FAILPOINTS: {error}") from error
 

@@ -1,7 +1,9 @@
-"""Keeps a command running: `python -m anomalyproject.keep NAME COMMAND …`, for each line of the Procfile.
+"""Keeps a command running: `python -m anomalyproject.keep NAME COMMAND …`, for honcho and each of its lines.
 
-honcho ends everything as soon as one process ends. This one does not end: it starts a command that died
-again, a little later each time, and says so. In the plant systemd does that (Restart=on-failure).
+honcho ends everything as soon as one process ends. These do not end: each starts a command that died again, a
+little later each time, and says so. One that is killed takes what it started along, honcho ends the rest, and
+the keeper of honcho, the process that `make run` becomes, starts all of it again. In the plant systemd does
+that (Restart=always).
 """
 
 import os
@@ -13,6 +15,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
+from anomalyproject.env import env_logging
+from anomalyproject.logs import JSON, as_json_line
 from training.processes import StopRequest, die_with_parent, kill_group, stop_requests
 
 TICK = 0.2  # seconds between looks
@@ -41,8 +45,7 @@ def keep(name: str, command: Sequence[str]) -> None:
 
 def start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
     """In a group of its own, so that what it leaves can be ended; it dies with this process."""
-    ends_with_us = partial(die_with_parent, os.getpid())
-    return subprocess.Popen(command, start_new_session=True, preexec_fn=ends_with_us)  # noqa: PLW1509  # no thread here
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=partial(die_with_parent, os.getpid()))  # noqa: PLW1509  # no thread here
 
 
 def wait(process: "subprocess.Popen[bytes]", stop: StopRequest) -> int:
@@ -62,9 +65,11 @@ def how(code: int) -> str:
 
 
 def say(sentence: str) -> None:
-    sys.stderr.write(f"{sentence}\n")
+    line = f"{sentence}\n"
+    sys.stderr.write(as_json_line(line) if env_logging()["kind"] == JSON else line)
     sys.stderr.flush()
 
 
 if __name__ == "__main__":
+    die_with_parent(os.getppid())
     keep(sys.argv[1], sys.argv[2:])

@@ -6,14 +6,16 @@ passed to the logger comes into a line: no query, no body, no header, no local v
 
 import json
 import logging
+import logging.config
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, TracebackType
+from typing import Any, TextIO
 
 LINE, JSON = "line", "json"
 FORMATS = (LINE, JSON)
@@ -24,6 +26,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _BRACKET = re.compile(r"(?m) \[(?:[a-z_]+=[\w.-]+ ?)+\]$")
 
 passed_on = logging.getLogger("training.process")
+uncaught = logging.getLogger("training.uncaught")
+
+# A database that is merely away, full or busy: what its driver says tells all. How codes of PostgreSQL begin:
+_AWAY = ("08", "53", "57", "25006")
+_OUTAGES = {"OperationalError", "InterfaceError"}
+_OF_SQLITE = ("database is locked", "disk is full", "readonly database", "unable to open", "disk I/O error")
 
 
 @contextmanager
@@ -41,6 +49,21 @@ def log_process_with(**facts: object) -> None:
     _process.update(facts)
 
 
+class OneLineOutages(logging.Filter):
+    """An unavailable database is one line, whoever logs it: its traceback leads to no fault of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.exc_info or record.exc_info[1] is None or "django.db" not in sys.modules:
+            return True
+        from training.outages import kind_of  # noqa: PLC0415  # a process without a database has none away
+
+        if kind_of(error := record.exc_info[1]) is None:
+            return True
+        text = " ".join(f"{record.getMessage()}: {error}".split())
+        record.msg, record.args, record.exc_info, record.exc_text = text, (), None, None
+        return record.name != "django.request"  # training.api.errors has said so, and what was answered
+
+
 class _Formatter(logging.Formatter):
     def _facts(self, record: logging.LogRecord) -> dict[str, Any]:
         """What the line is about; a logger's own `extra={"facts": …}` comes last.
@@ -51,6 +74,9 @@ class _Formatter(logging.Formatter):
         return {**_process, **_context.get(), **of_request, **getattr(record, "facts", {})}
 
     def _trouble(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and is_outage(error):
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
         parts = [self.formatException(record.exc_info)] if record.exc_info else []
         return "\n".join([*parts, *([self.formatStack(record.stack_info)] if record.stack_info else [])])
 
@@ -84,6 +110,17 @@ class JSONFormatter(_Formatter):
         return json.dumps(told, default=str)  # in ASCII, so that whatever it holds is one line
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether it says that the database is away, and nothing of our code: where it met us is no news."""
+    if type(error).__name__ not in _OUTAGES or not type(error).__module__.startswith("django.db"):
+        return False
+    cause = error.__cause__
+    if type(cause).__module__.startswith("sqlite3"):
+        return any(words in str(error) for words in _OF_SQLITE)
+    code = getattr(cause, "sqlstate", None)
+    return code is None or str(code).startswith(_AWAY)
+
+
 def _word(value: object) -> str:
     return re.sub(r"[^\w.-]", "_", str(value))
 
@@ -95,18 +132,74 @@ def logging_config(*, kind: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"chosen": {"()": formatter}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "chosen"}},
+        "filters": {"outages": {"()": OneLineOutages}},
+        "handlers": {
+            "console": {"class": "logging.StreamHandler", "formatter": "chosen", "filters": ["outages"]}
+        },
         "root": {"handlers": ["console"], "level": level},
     }
 
 
+def take_over_stderr(*, kind: str, level: str) -> None:
+    """In a process that serves: what Python writes to stderr by itself is logged, too.
+
+    Tracebacks of threads and of the process, warnings, and with JSON any other line that is printed.
+    """
+    if kind == JSON and not isinstance(sys.stderr, LinesAsJSON):
+        sys.stderr = LinesAsJSON(sys.stderr)
+    logging.config.dictConfig(logging_config(kind=kind, level=level))
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda told: _log_uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    if error is None or issubclass(kind, SystemExit):
+        return
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    uncaught.critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+
+
+class LinesAsJSON:
+    """A stderr on which each line is a JSON object: those of the logs as they are, others become such."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._stream.write(as_json_line(line))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def as_json_line(line: str) -> str:
+    """What some process printed, as one of our lines; nothing for an empty one."""
+    if not line.strip() or _object(line) is not None:
+        return f"{line.rstrip()}\n" if line.strip() else ""
+    made = logging.LogRecord(passed_on.name, logging.INFO, "", 0, "%s", (line.strip(),), None)
+    return f"{JSONFormatter().format(made)}\n"
+
+
 def pass_on(line: str) -> None:
     """To stderr, what a process of ours wrote to its own; in JSON if our lines are, whatever it was."""
-    if _object(line) is None and any(isinstance(h.formatter, JSONFormatter) for h in logging.root.handlers):
+    if _object(line) is None and logs_are_json():
         if text := line.strip():
             passed_on.info("%s", text)
     else:
         sys.stderr.write(line)
+
+
+def logs_are_json() -> bool:
+    return any(isinstance(handler.formatter, JSONFormatter) for handler in logging.root.handlers)
 
 
 def readable(line: str) -> str:

@@ -4,6 +4,7 @@ Development is the default and answers on loopback only. With DEBUG=0, SECRET_KE
 ARTIFACT_SIGNING_KEYS and ALLOWED_HOSTS must be given: docs/deployment.md has the table.
 """
 
+import hashlib
 import ipaddress
 import os
 from pathlib import Path
@@ -21,13 +22,14 @@ from anomalyproject.env import (
     env_choice,
     env_int,
     env_list,
+    env_logging,
     env_networks,
     env_rate,
     env_secret,
     env_storage,
     env_str,
 )
-from anomalyproject.logs import FORMATS, JSON, LINE, logging_config
+from anomalyproject.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "1.0.0"
@@ -63,8 +65,17 @@ OPEN_DEVELOPMENT_MODE = DEBUG and _is_loopback(HOST)
 # The older service's clients read and predict without credentials. Outside that mode they need some,
 # unless the operator decides otherwise.
 ANONYMOUS_READ = env_bool("ANONYMOUS_READ", default=OPEN_DEVELOPMENT_MODE)
+# While the database does not answer, /predict goes on: for callers whose credentials it confirmed that many
+# seconds ago at most, with the model that it said was active that many seconds ago at most.
+KNOWN_CALLER_SECONDS = env_int("KNOWN_CALLER_SECONDS", default=300)
+LAST_KNOWN_MODEL_SECONDS = env_int("LAST_KNOWN_MODEL_SECONDS", default=3600)
 # How many proxies of ours stand in front: what they say of the client's address and of TLS is believed.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", default=int(env_bool("BEHIND_PROXY", default=False)))
+# From where they connect; by default from this machine or a private network.
+TRUSTED_PROXY_NETWORKS = env_networks(
+    "TRUSTED_PROXY_NETWORKS",
+    "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,::1,fc00::/7,fe80::/10",
+)
 
 arm_failpoints(debug=DEBUG)  # for `make faults` alone
 
@@ -97,15 +108,20 @@ MIDDLEWARE = [
     "predictions.metrics.count_requests",
     "training.api.request_log.log_requests",
     "training.api.errors.errors_in_form",  # outside of the others: sees what all the others answer
+    "training.api.errors.refuse_without_database",  # outside of what asks it
+    "training.api.addresses.distrust_strangers",
+    "training.api.bodies.BodiesMiddleware",
     "training.api.headers.security_headers",  # these four also mark static files and early refusals
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "training.api.methods.KnownMethodsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "training.api.language.AdminLocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "training.api.hosts.HostMiddleware",  # Django's CommonMiddleware
     "django.middleware.csrf.CsrfViewMiddleware",
+    "training.admin.addresses.AdminAddressMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
@@ -150,15 +166,28 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    # It would compile the counts of long lists, which takes longer than counting.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
+    # JIT would compile the counts of long lists, which takes longer than counting. A server that does not
+    # answer is given up soon, whether it never did or its packets get lost.
+    DATABASES["default"]["OPTIONS"] = {
+        "options": "-c jit=off",
+        "connect_timeout": env_int("DATABASE_CONNECT_TIMEOUT", default=3, minimum=2),
+        "tcp_user_timeout": 15_000,  # milliseconds
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 # Throttles, and what the start page remembers for a minute: of all nodes, or of each process alone.
 # Sessions and failed logins are in the database anyhow.
-CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", "anomalies"))}
+# Two installations on one Redis leave each other's keys alone: their nodes share a SECRET_KEY, they do not.
+_own_prefix = f"anomalies-{hashlib.sha256(SECRET_KEY.encode()).hexdigest()[:12]}"
+CACHES = {"default": env_cache("REDIS_URL", prefix=env_str("REDIS_PREFIX", _own_prefix))}
+# Seconds that a statement of a web request may take; 0: as long as it likes. Predictions and probes wait 2 s.
+DATABASE_PATIENCE = env_int("DATABASE_PATIENCE", default=30)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = Path(env_str("MEDIA_ROOT", str(BASE_DIR / "media")))  # never served over HTTP
-STATIC_URL = "static/"
+# The path that the proxy serves it under, such as /anomalies; gunicorn reads it, too.
+SCRIPT_NAME = env_str("SCRIPT_NAME").rstrip("/")
+FORCE_SCRIPT_NAME = SCRIPT_NAME or None
+STATIC_URL = f"{SCRIPT_NAME}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 # Seconds that the object storage has for an answer, three times at most.
@@ -204,16 +233,26 @@ ARTIFACT_SIGNING_KEYS = env_list("ARTIFACT_SIGNING_KEYS") or [
 ]
 KEEP_MODEL_VERSIONS = env_int("KEEP_MODEL_VERSIONS", default=10, minimum=1)
 KEEP_BACKUPS = env_int("KEEP_BACKUPS", default=20, minimum=1)
+# Beside these, the newest of each of the last days and weeks that have one.
+KEEP_DAILY_MODEL_VERSIONS = env_int("KEEP_DAILY_MODEL_VERSIONS", default=7)
+KEEP_WEEKLY_MODEL_VERSIONS = env_int("KEEP_WEEKLY_MODEL_VERSIONS", default=4)
+KEEP_DAILY_BACKUPS = env_int("KEEP_DAILY_BACKUPS", default=7)
+KEEP_WEEKLY_BACKUPS = env_int("KEEP_WEEKLY_BACKUPS", default=4)
 
 TRAINING_BATCH_LIMIT = 1_000  # records, the guide's
 PREDICTION_BATCH_LIMIT = 6_000  # anomalies, the older service's
-REQUEST_BODY_LIMIT = 32 * 1024 * 1024  # bytes
+PREDICTION_CHARACTERS_LIMIT = 2_000_000  # of all their texts: six times as long as the plant's on average
+REQUEST_BODY_LIMIT = 8 * 1024 * 1024  # bytes of a list of records
+SMALL_BODY_LIMIT = 64 * 1024  # bytes where one small object is expected: scores and a reason
 IMPORT_LIMIT = (
     env_int("IMPORT_LIMIT_MIB", default=64, minimum=1) * 1024 * 1024
 )  # bytes, the files of one import
+IMPORT_ROWS = env_int("IMPORT_ROWS", default=500_000, minimum=1)  # of one import in the admin
 
 TRAINING_TIMEOUT = env_int("TRAINING_TIMEOUT", default=3600, minimum=1)  # seconds, one attempt
 TRAINING_WAIT = env_int("TRAINING_WAIT", default=300)  # seconds that POST /train waits
+# Of the threads of a web process, those in which POST /train may wait: the others are for predictions.
+TRAINING_WAITERS = max(1, env_int("WEB_THREADS", default=16, minimum=1) * 3 // 4)
 TRAINING_CLAIM_WAIT = env_int("TRAINING_CLAIM_WAIT", default=10, minimum=1)  # seconds
 TRAINING_QUEUE_LIMIT = env_int("TRAINING_QUEUE_LIMIT", default=60, minimum=1)  # seconds unclaimed
 TRAINING_LEASE = env_int("TRAINING_LEASE", default=15, minimum=3)  # seconds without a heartbeat
@@ -241,6 +280,7 @@ Q_CLUSTER = {
 QUEUE_COMPANIONS = {
     "run_prediction_jobs": "predictions.jobs.somebody_waits",
     "keep_files": "training.upkeep.is_due",
+    "repair_version": "training.repairs.is_due",
     "run_quality_checks": "training.quality_checks.somebody_waits",
 }
 
@@ -308,7 +348,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False  # one line less at every start
 AXES_ENABLE_ADMIN = False  # training.admin.people shows the attempts, in the look of the rest
 AXES_LOCKOUT_CALLABLE = "training.admin.login.locked_out"
-AXES_CLIENT_IP_CALLABLE = "training.api.addresses.client_address"
+AXES_CLIENT_IP_CALLABLE = "training.api.addresses.lockout_address"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
@@ -347,6 +387,9 @@ THROTTLES = {
         "read": "1200/minute",
         "write": "300/minute",
         "predict": "1200/minute",
+        # What predictions cost: each /predict counts the records that it brings and their characters.
+        "predict_records": "120000/minute",
+        "predict_characters": "12000000/minute",
     }.items()
 }
 SPECTACULAR_SETTINGS = {
@@ -365,7 +408,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = REQUEST_BODY_LIMIT
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes of a form without its files
 FILE_UPLOAD_HANDLERS = [
     "training.admin.upload_limit.BoundedUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -380,7 +423,8 @@ SESSION_COOKIE_AGE = 12 * 3_600  # seconds: a shift
 SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")  # older ones: sessions of before a rotation go on
 if not DEBUG:
     SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=True)
-    SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]  # asked from inside, without TLS
+    # Asked from inside, without TLS.
+    SECURE_REDIRECT_EXEMPT = [rf"^{f'{SCRIPT_NAME}/'[1:]}(livez|readyz|health|metrics)$"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
     SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -447,6 +491,5 @@ UNFOLD = {
 
 # --- Logs ----------------------------------------------------------------------------------------
 
-LOG_FORMAT = env_choice("LOG_FORMAT", choices=FORMATS, default=LINE if DEBUG else JSON)
-LOGGING = logging_config(kind=LOG_FORMAT, level=env_str("LOG_LEVEL", "INFO"))
+LOGGING = logging_config(**env_logging())
 DEFAULT_EXCEPTION_REPORTER_FILTER = "training.api.bug_reports.Discreet"

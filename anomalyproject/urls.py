@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from training.admin.login import login
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", RedirectView.as_view(pattern_name="admin:index", http_method_names=["get", "head", "options"])),
     path("admin/login/", login),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

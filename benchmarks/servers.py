@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import joblib
 
 from benchmarks.answers import STATED
 from benchmarks.load import Connection
+from e2e.product import command_of
 
 if TYPE_CHECKING:  # imported once the settings know the scratch database
     from training.ml.scorer import AnomalyScorer
@@ -122,11 +122,10 @@ def run(command: Sequence[str], **environment: str) -> None:
 
 def ours(port: int) -> Server:
     """The web process of the Procfile, as it is deployed; anybody may read, as with its peers."""
-    processes = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     return Server(
         name="ours",
         url=f"http://127.0.0.1:{port}/predict",
-        command=shlex.split(processes["web"]),
+        command=command_of("web"),
         environment={
             "PORT": str(port),
             "WEB_WORKERS": str(WORKERS),
@@ -136,6 +135,8 @@ def ours(port: int) -> Server:
             "ANONYMOUS_READ": "1",
             "SECURE_SSL_REDIRECT": "0",
             "THROTTLE_PREDICT": "off",
+            "THROTTLE_PREDICT_RECORDS": "off",
+            "THROTTLE_PREDICT_CHARACTERS": "off",
         },
         one=lambda report: report,
         many=lambda reports: reports,

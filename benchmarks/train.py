@@ -13,7 +13,6 @@ service. They take turns.
 import argparse
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from benchmarks import servers
 from benchmarks.load import Connection, median
 from benchmarks.machine import command, describe, load, versions_of
 from benchmarks.servers import ROOT
+from e2e.product import command_of
 
 PACKAGES = ("django", "django-q2", "scikit-learn", "scipy", "pandas")
 PLAIN = ROOT / "benchmarks/peers/plain_training.py"
@@ -62,10 +62,9 @@ def parse(description: str | None) -> argparse.Namespace:
 @contextmanager
 def process(name: str, scratch: Path, **environment: str) -> Iterator[None]:
     """A process of the Procfile, for the length of the block."""
-    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     with (scratch / f"{name}.log").open("wb") as output:
         started = subprocess.Popen(
-            shlex.split(commands[name]),
+            command_of(name),
             cwd=ROOT,
             env=os.environ | environment,
             stdout=output,

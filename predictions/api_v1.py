@@ -72,6 +72,7 @@ class PredictionFilter(django_filters.FilterSet):
 
 class PredictionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     permissions = {"list": "predictions.view_prediction", "suggest": "training.review_anomaly"}
+    bodiless = frozenset({"suggest"})
     queryset = Prediction.objects.select_related("anomaly")
     serializer_class = PredictionSerializer
     filterset_class = PredictionFilter

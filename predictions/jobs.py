@@ -14,18 +14,24 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
-from django.utils import timezone
 
 from predictions.job_rows import HEADER, lines_of, pack, score_rows, unpack
 from predictions.models import PredictionChunk, PredictionJob
 from predictions.predictor import LoadedModel
 from predictions.services import serving_model
 from predictions.validation import REQUIRED
-from training import artifacts
+from training import artifacts, nodes
+from training.database import database_now
 from training.datafiles import DataFileError
 from training.datafiles.tables import Table, read_tables
-from training.errors import InvalidRecordsError, NotAllowedNowError, StorageError, UnservableVersionError
-from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
+from training.errors import (
+    IncompatibleVersionError,
+    InvalidRecordsError,
+    NotAllowedNowError,
+    StorageError,
+    UnservableVersionError,
+)
+from training.idempotency import RequestKey, begin_once, columns_of, is_repeat
 from training.models import ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -49,8 +55,15 @@ def receive_job(
     holds no row or too many; NotAllowedNowError when too many jobs wait; ModelNotLoadedError; KeyReusedError.
     Nothing is stored then. A wrong row does not stop the others: the result says what is wrong with it.
     """
-    if begun := begun_by(PredictionJob.objects.all(), request, user):
-        return begun
+    return begin_once(
+        rows=PredictionJob.objects.all(),
+        request=request,
+        user=user,
+        begin=lambda: _receive(file, user, request),
+    )
+
+
+def _receive(file: TemporaryUploadedFile, user: User | None, request: RequestKey | None) -> PredictionJob:
     if PredictionJob.objects.active().count() >= MOST_ACTIVE:
         raise NotAllowedNowError(f"{MOST_ACTIVE} prediction jobs wait or run: try again when one has ended.")
     job = PredictionJob.objects.create(
@@ -60,17 +73,17 @@ def receive_job(
     )
     try:
         rows = _store_pieces(job, Path(file.temporary_file_path()))
-    except DataFileError as error:
-        job.delete()
-        raise InvalidRecordsError([str(error).replace(file.temporary_file_path(), job.file_name)]) from error
-    except InvalidRecordsError:
-        job.delete()
+    except BaseException as error:
+        job.delete()  # with its pieces; of a process that is killed here, `prune_jobs` takes them away
+        if isinstance(error, DataFileError):
+            said = str(error).replace(file.temporary_file_path(), job.file_name)
+            raise InvalidRecordsError([said]) from error
         raise
     return _received(job, rows, request)
 
 
 def _received(job: PredictionJob, rows: int, request: RequestKey | None) -> PredictionJob:
-    """The job waits from now on; of two requests that were sent at a time, the first one's."""
+    """The job waits from now on. Raises NotAllowedNowError when the same request was faster."""
     try:
         with transaction.atomic():
             whole = PredictionJob.objects.filter(pk=job.pk)
@@ -79,10 +92,7 @@ def _received(job: PredictionJob, rows: int, request: RequestKey | None) -> Pred
         if not is_repeat(error):
             raise
         job.delete()
-        twin = begun_by(PredictionJob.objects.all(), request, job.requested_by)
-        if twin is None:
-            raise
-        return twin
+        raise NotAllowedNowError("The same request was sent at the same time: send it again.") from error
     job.refresh_from_db()
     return job
 
@@ -106,7 +116,7 @@ def seconds_left(job: PredictionJob) -> int | None:
     """At the pace so far; None while nothing tells."""
     if job.started_at is None or not job.rows_done or not job.is_active:
         return None
-    taken = (timezone.now() - job.started_at).total_seconds()
+    taken = (database_now() - job.started_at).total_seconds()
     return round(taken / job.rows_done * (job.rows - job.rows_done))
 
 
@@ -125,12 +135,19 @@ def pieces_waiting() -> int:
 def score_pieces(*, is_stopped: Callable[[], bool]) -> int:
     """Take one piece after the other until none waits, or somebody asks to stop; how many were done.
 
-    Raises StorageError when the model's files cannot be read now: the piece waits as if nobody had tried.
+    Raises StorageError when the model's files cannot be read now, and IncompatibleVersionError when this
+    node's libraries cannot read them and another node's can: the piece waits as if nobody had tried.
     """
     done, model = 0, None
     while not is_stopped() and (chunk := claim()) is not None:
         try:
             model = _pinned(chunk.job.model_version, model)
+        except IncompatibleVersionError as error:
+            if nodes.somebody_else_has(chunk.job.model_version.libraries):
+                give_back(chunk)
+                raise
+            _end(chunk.job_id, Status.FAILED, reason=str(error))
+            continue
         except UnservableVersionError as error:
             _end(chunk.job_id, Status.FAILED, reason=str(error))
             continue
@@ -148,10 +165,10 @@ def claim() -> PredictionChunk | None:
         taken = PredictionChunk.objects.filter(_waits(), pk=key, attempts=attempts)
         if attempts >= MOST_ATTEMPTS:
             _give_up(key)
-        elif taken.update(status=Piece.RUNNING, attempts=attempts + 1, lease_until=timezone.now() + LEASE):
+        elif taken.update(status=Piece.RUNNING, attempts=attempts + 1, lease_until=database_now() + LEASE):
             chunk = PredictionChunk.objects.select_related("job__model_version").get(pk=key)
             queued = PredictionJob.objects.filter(pk=chunk.job_id, status=Status.QUEUED)
-            queued.update(status=Status.RUNNING, started_at=timezone.now())
+            queued.update(status=Status.RUNNING, started_at=database_now())
             return chunk
     return None
 
@@ -172,13 +189,13 @@ def complete(chunk: PredictionChunk, *, result: bytes, refused: int) -> bool:
         job = PredictionJob.objects.filter(pk=chunk.job_id)
         job.update(rows_done=F("rows_done") + chunk.rows, rows_refused=F("rows_refused") + refused)
         whole = job.filter(status=Status.RUNNING, rows_done=F("rows"))
-        whole.update(status=Status.SUCCEEDED, finished_at=timezone.now())
+        whole.update(status=Status.SUCCEEDED, finished_at=database_now())
     return True
 
 
 def prune_jobs() -> int:
     """Take away the files of old jobs, and uploads that were abandoned; how many."""
-    now = timezone.now()
+    now = database_now()
     abandoned = PredictionJob.objects.filter(status=Status.RECEIVING, created_at__lt=now - ABANDONED)
     old = PredictionJob.objects.exclude(status__in=[Status.RECEIVING, *PredictionJob.ACTIVE]).filter(
         pruned_at=None, finished_at__lt=now - timedelta(days=settings.KEEP_PREDICTION_JOBS)
@@ -218,7 +235,7 @@ def _free() -> "QuerySet[PredictionChunk]":
 
 def _waits() -> Q:
     """Nobody holds it, or its holder was too long about it. Of the row alone: what is compared and set."""
-    return Q(status=Piece.QUEUED) | Q(status=Piece.RUNNING, lease_until__lt=timezone.now())
+    return Q(status=Piece.QUEUED) | Q(status=Piece.RUNNING, lease_until__lt=database_now())
 
 
 def _give_up(key: int) -> None:
@@ -230,7 +247,7 @@ def _give_up(key: int) -> None:
 
 def _end(job_id: int, status: PredictionJob.Status, *, reason: str) -> bool:
     active = PredictionJob.objects.active().filter(pk=job_id)
-    return active.update(status=status, reason=reason, finished_at=timezone.now()) == 1
+    return active.update(status=status, reason=reason, finished_at=database_now()) == 1
 
 
 def _pinned(version: ModelVersion, loaded: LoadedModel | None) -> LoadedModel:

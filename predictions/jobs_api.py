@@ -91,6 +91,7 @@ class PredictionJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Res
         "create": "predictions.add_predictionjob",
         "cancel": "predictions.add_predictionjob",
     }
+    bodiless = frozenset({"cancel"})
     queryset = PredictionJob.objects.exclude(status=PredictionJob.Status.RECEIVING).select_related(
         "requested_by"
     )
@@ -106,11 +107,10 @@ class PredictionJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Res
         return super().initialize_request(request, *args, **kwargs)
 
     def get_parsers(self) -> list[Any]:
-        return (
-            [MultiPartParser()]
-            if getattr(self, "action", None) in {"create", None}
-            else super().get_parsers()
-        )
+        """Take a file where a job begins, and nowhere else. Asked before REST framework names the action."""
+        method = getattr(getattr(self, "request", None), "method", None) or ""
+        action = getattr(self, "action", None) or self.action_map.get(method.lower())
+        return [MultiPartParser()] if action == "create" else super().get_parsers()
 
     @extend_schema(
         request={"multipart/form-data": UploadSerializer},

@@ -7,10 +7,12 @@ Every label has a bounded set of values.
 """
 
 import os
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
+from django.db import Error
 from django.db.models import Count, Max, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -23,8 +25,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from predictions.dashboard.quality import VERDICTS, newest_drift
-from training import nodes, troubles
+from training import nodes, outages, troubles
 from training.models import Anomaly, Backup, Delivery, Finding, ModelVersion, TrainingSession
+from training.outages import DatabaseUnavailableError
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -97,9 +100,22 @@ class Several(Collector):
 
 
 class States(Collector):
-    """What the rows say."""
+    """What the rows say; while the database does not answer, that alone."""
 
     def collect(self) -> Iterator[Metric]:
+        try:
+            outages.require_database()
+            states = list(self._states())
+        except (Error, DatabaseUnavailableError) as error:
+            if outages.report(error) is None:
+                raise
+            states = []
+        yield GaugeMetricFamily(
+            "anomaly_database_up", "1 while the database answers", value=int(bool(states))
+        )
+        yield from states
+
+    def _states(self) -> Iterator[Metric]:
         yield from _sessions()
         yield from _model()
         yield from _backups()
@@ -118,6 +134,12 @@ def _sessions() -> Iterator[Metric]:
     last = TrainingSession.objects.succeeded().first()
     yield GaugeMetricFamily(
         "anomaly_last_training_seconds", "Seconds of the newest training", value=last.seconds if last else 0
+    )
+    ended = last.finished_at if last else None
+    yield GaugeMetricFamily(
+        "anomaly_last_successful_training_timestamp_seconds",
+        "When the newest training that succeeded ended; 0: none did",
+        value=ended.timestamp() if ended else 0,
     )
     waiting = TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED).first()
     yield GaugeMetricFamily(
@@ -159,11 +181,17 @@ def _backups() -> Iterator[Metric]:
 
 
 def _troubles() -> Iterator[Metric]:
-    found = [trouble.code for trouble in troubles.current()]
+    found = Counts((trouble.code, trouble.severity) for trouble in troubles.current())
     findings = GaugeMetricFamily("anomaly_findings", "What is wrong now", labels=["code"])
+    issues = GaugeMetricFamily(
+        "anomaly_health_issues", "What is wrong now, by severity", labels=["code", "severity"]
+    )
     for code in Finding.Code:
-        findings.add_metric([code.value], found.count(code))
+        findings.add_metric([code.value], sum(found[code, severity] for severity in Finding.Severity))
+        for severity in Finding.Severity:
+            issues.add_metric([code.value, severity.name.lower()], found[code, severity])
     yield findings
+    yield issues
     pending = Delivery.objects.pending().count()
     yield GaugeMetricFamily("anomaly_notices_pending", "Notices to be sent", value=pending)
 

@@ -1,10 +1,10 @@
 """`GET /metrics`, for Prometheus."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from rest_framework.permissions import BasePermission
@@ -14,7 +14,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from predictions import metrics
+from training import outages
+from training.api.addresses import is_within
 from training.api.permissions import PROXY_HEADERS
+
+PATIENCE = 5.0  # seconds that the database has for each count
 
 
 class MayScrape(BasePermission):
@@ -30,12 +34,7 @@ def is_near(meta: Mapping[str, Any]) -> bool:
     """Behind a proxy everybody has the proxy's address: then nobody is near."""
     if any(name.startswith(PROXY_HEADERS) for name in meta):
         return False
-    try:
-        address = ipaddress.ip_address(meta.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
+    return is_within(meta.get("REMOTE_ADDR", ""), settings.METRICS_ALLOWED_NETWORKS)
 
 
 class TextRenderer(BaseRenderer):
@@ -51,9 +50,17 @@ class TextRenderer(BaseRenderer):
 class MetricsView(APIView):
     """Counters of the web processes and the states of the database, in Prometheus' text format."""
 
+    answers_without_database = True
     permission_classes = [MayScrape]
     renderer_classes = [TextRenderer, JSONRenderer]
     throttle_classes: list[Any] = []
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with outages.answering_within(PATIENCE):
+            return super().dispatch(request, *args, **kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Not before it is needed: it asks the database."""
 
     def get(self, request: Request) -> Response:
         return Response(generate_latest(metrics.registry()), content_type=CONTENT_TYPE_PLAIN_0_0_4)

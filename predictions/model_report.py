@@ -20,6 +20,7 @@ from predictions.predictor import State
 from predictions.services import explain
 from training import artifacts
 from training.api.guide import status_of_training
+from training.errors import UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import ModelVersion
 from training.shelves import StoredFile
@@ -119,8 +120,15 @@ def _accuracy(metrics: Metrics) -> dict[str, float | None]:
 
 
 def _files(version: ModelVersion) -> dict[str, dict[str, Any]]:
-    stored = artifacts.files_of(version)
-    return {target: _file(f"{target}_model.pkl", stored.get(f"{target}_model.pkl")) for target in TARGETS}
+    """Each model's file; `problem` says why it cannot be looked at now, `exists` is false then."""
+    stored: Mapping[str, StoredFile] = {}
+    problem = None
+    try:
+        stored = artifacts.files_of(version)
+    except (UnservableVersionError, OSError) as error:
+        problem = f"The files cannot be read now: {error}"
+    names = {target: f"{target}_model.pkl" for target in TARGETS}
+    return {target: {**_file(name, stored.get(name)), "problem": problem} for target, name in names.items()}
 
 
 def _file(filename: str, facts: StoredFile | None) -> dict[str, Any]:

@@ -6,18 +6,21 @@ predict. Nothing is loaded at start: processes fork after that.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection
+from django.conf import settings
+from django.db import Error, connection
 
-from training import artifacts
-from training.errors import UnservableVersionError
+from training import artifacts, outages
+from training.errors import IncompatibleVersionError, UnservableVersionError
 from training.models import ModelVersion
+from training.outages import DatabaseUnavailableError
 
 if TYPE_CHECKING:  # scikit-learn imports for a second: only who loads a model pays
     from training.ml.neighbours import NeighbourIndex
@@ -27,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds after which a version that could not be loaded is tried again: its files may have been repaired.
 RETRY_AFTER = 30.0
+PATIENCE = 2.0  # seconds that the database has to say which version is active
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ class Failure:
     version_id: int
     reason: str
     failed_at: float
+    is_incompatible: bool = False  # sound files, and this process has other libraries
 
     def is_recent(self) -> bool:
         return time.monotonic() - self.failed_at < RETRY_AFTER
@@ -64,6 +69,7 @@ class State:
 
     loaded: LoadedModel | None = None
     failure: Failure | None = None
+    is_last_known: bool = False  # the database does not say at the moment whether it should still serve
 
     def follows(self, version_id: int | None) -> bool:
         """There is nothing to do: that version is loaded, or failed to load a moment ago."""
@@ -78,13 +84,16 @@ class Predictor:
     def __init__(self) -> None:
         self.state = State()
         self._loading = threading.Lock()
+        self._confirmed_at = -math.inf  # when the database last said what is active, on the monotonic clock
 
     def current(self) -> State:
         """The state that follows the active version, or the one before while another thread loads.
 
         `loaded` is None while no version is active, and while the first one cannot be loaded.
         """
-        if self.state.follows(_active_version_id()):
+        follows = self.state.follows(_active_version_id())
+        self._confirmed_at = time.monotonic()
+        if follows:
             return self.state
         # Who has nothing to serve waits for the thread that loads; the others go on.
         if self._loading.acquire(blocking=self.state.loaded is None):
@@ -93,6 +102,12 @@ class Predictor:
             finally:
                 self._loading.release()
         return self.state
+
+    def last_known(self) -> State:
+        """The state that the database confirmed last, LAST_KNOWN_MODEL_SECONDS ago at most; asks nothing."""
+        if time.monotonic() - self._confirmed_at > settings.LAST_KNOWN_MODEL_SECONDS:
+            return State(is_last_known=True)
+        return replace(self.state, is_last_known=True)
 
     def _follow(self) -> None:
         """Serve what is active now.
@@ -115,7 +130,12 @@ def _load(version_id: int, before: LoadedModel | None) -> State:
         scorer = artifacts.load_scorer(version, copy_will_do=True)
     except UnservableVersionError as error:
         logger.exception("%s cannot be loaded; what served before keeps serving", version)
-        failure = Failure(version_id=version_id, reason=str(error), failed_at=time.monotonic())
+        failure = Failure(
+            version_id=version_id,
+            reason=str(error),
+            failed_at=time.monotonic(),
+            is_incompatible=isinstance(error, IncompatibleVersionError),
+        )
         return State(loaded=before, failure=failure)
     logger.info("%s serves", version)
     return State(loaded=LoadedModel(version_id=version_id, scorer=scorer))
@@ -142,6 +162,23 @@ _predictor = Predictor()
 def current() -> State:
     """What this process serves, after a look at what is active."""
     return _predictor.current()
+
+
+def current_or_last_known() -> State:
+    """The same; while the database does not answer, what it said last. Says which by `is_last_known`."""
+    try:
+        outages.require_database()
+        with outages.answering_within(PATIENCE):
+            return _predictor.current()
+    except (Error, DatabaseUnavailableError) as error:
+        if outages.report(error) is None:
+            raise
+        return last_confirmed()
+
+
+def last_confirmed() -> State:
+    """What the database said last, LAST_KNOWN_MODEL_SECONDS ago at most, without a look at it."""
+    return _predictor.last_known()
 
 
 def last_known() -> State:

@@ -1,12 +1,10 @@
 """Liveness and readiness: whether to restart this process, and whether to send it requests."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponseBase
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -14,15 +12,23 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from predictions import predictor
+from predictions.predictor import State
+from training import outages
+from training.outages import DatabaseUnavailableError
 
 
 class Probe(APIView):
     """Open to everybody, never throttled, and says nothing about the installation."""
 
+    answers_without_database = True
     error_form = "older"
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_classes: list[Any] = []
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with outages.answering_within(predictor.PATIENCE):
+            return super().dispatch(request, *args, **kwargs)
 
 
 class LiveView(Probe):
@@ -33,14 +39,19 @@ class LiveView(Probe):
 
 
 class ReadyView(Probe):
-    """Database, migrations, model and storage are there: requests may come."""
+    """A model can answer predictions: requests may come.
+
+    Without the database the last known model can; a disk that is full or read-only hinders no prediction.
+    """
 
     def get(self, request: Request) -> Response:
-        reasons = missing()
-        if reasons:
-            answer = {"status": "not ready", "reasons": reasons}
-            return Response(answer, status=status.HTTP_503_SERVICE_UNAVAILABLE)
-        return Response({"status": "ready", "reasons": []})
+        if migrations_are_applied() is False:
+            return _not_ready("migrations")
+        state = predictor.current_or_last_known()
+        if state.loaded is None:
+            return _not_ready(_reason(state))
+        marked = {"model_state": "last_known"} if state.is_last_known else {}
+        return Response({"status": "ready", "reasons": [], **marked})
 
 
 class Migrations:
@@ -49,33 +60,29 @@ class Migrations:
     are_applied = False
 
 
-def missing() -> list[str]:
-    """What keeps this process from serving, a word each."""
-    reasons = []
+def _not_ready(reason: str) -> Response:
+    answer = {"status": "not ready", "reasons": [reason]}
+    headers = {"Retry-After": str(outages.RETRY_AFTER)}
+    return Response(answer, status=status.HTTP_503_SERVICE_UNAVAILABLE, headers=headers)
+
+
+def _reason(state: State) -> str:
+    """Why there is no model: the database does not say which, it could not be loaded, or none is active."""
+    if state.is_last_known:
+        return "database"
+    return "model" if state.failure is not None else "no model"
+
+
+def migrations_are_applied() -> bool | None:
+    """Whether the database has all that this release's migrations make; None when it does not say."""
+    if Migrations.are_applied:
+        return True
     try:
-        if not migrations_are_applied():
-            return ["migrations"]
-        state = predictor.current()
-        if state.loaded is None and state.failure is not None:
-            reasons.append("model")
-    except DatabaseError:
-        reasons.append("database")
-    return reasons if storage_works() else [*reasons, "storage"]
-
-
-def migrations_are_applied() -> bool:
-    if not Migrations.are_applied:
+        outages.require_database()
         executor = MigrationExecutor(connection)
         Migrations.are_applied = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except (Error, DatabaseUnavailableError) as error:
+        if outages.report(error) is None:
+            raise
+        return None
     return Migrations.are_applied
-
-
-def storage_works() -> bool:
-    """A file can be written under MEDIA_ROOT, and read."""
-    try:
-        with tempfile.TemporaryFile(dir=Path(settings.MEDIA_ROOT)) as file:
-            file.write(b"ready")
-            file.seek(0)
-            return file.read() == b"ready"
-    except OSError:
-        return False

@@ -6,13 +6,14 @@ expires by itself when the reviewer leaves.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
 
 from predictions.models import Prediction
 from predictions.predictor import current
@@ -123,14 +124,15 @@ def take(*, anomaly_id: int, user: User) -> bool:
 
     Compare and set: it is theirs already, expired, or nobody's.
     """
-    now, until = timezone.now(), _end_of_lease()
+    until = _end_of_lease()
     leases = ReviewLease.objects.filter(anomaly=anomaly_id)
-    if leases.filter(Q(reviewer=user) | Q(expires_at__lte=now)).update(reviewer=user, expires_at=until):
+    if leases.filter(Q(reviewer=user) | Q(expires_at__lte=Now())).update(reviewer=user, expires_at=until):
         return True
     lease = ReviewLease(anomaly_id=anomaly_id, reviewer=user, expires_at=until)
     ReviewLease.objects.bulk_create([lease], ignore_conflicts=True)
     return leases.filter(reviewer=user).exists()
 
 
-def _end_of_lease() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.REVIEW_LEASE)
+def _end_of_lease() -> Combinable:
+    """By the database's clock, which all nodes share."""
+    return Now() + timedelta(seconds=settings.REVIEW_LEASE)

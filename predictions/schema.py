@@ -238,6 +238,7 @@ def metrics_with(
                 "size_mb": 1.2,
                 "last_modified": "2026-03-01T02:00:12+00:00",
                 "exists": True,
+                "problem": None,
             }
             for target in TARGETS
         },

@@ -16,6 +16,7 @@ from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
 from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
 from training.models import Anomaly, ScoreChange
+from training.outages import DatabaseUnavailableError
 
 if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
     from training.ml.features import Reports
@@ -49,13 +50,24 @@ def serving_model() -> LoadedModel:
     return state.loaded
 
 
+def last_known_model() -> LoadedModel:
+    """The model that answers while the database does not. Raises DatabaseUnavailableError without one."""
+    state = predictor.last_confirmed()
+    if state.loaded is None:
+        raise DatabaseUnavailableError
+    return state.loaded
+
+
 def explain(state: State) -> str:
     """What serves, and what to do when it is not what should."""
     serving = f"Version {state.loaded.version_id} serves" if state.loaded else "No model serves"
     if state.failure is not None:
+        remedy = "Activate another version or restore a backup."
+        if state.failure.is_incompatible:
+            remedy = "Install the release that trained it on this node, or activate another version."
         return (
             f"{serving}: version {state.failure.version_id} is active but cannot be loaded"
-            f" ({state.failure.reason.rstrip('.')}). Activate another version or restore a backup."
+            f" ({state.failure.reason.rstrip('.')}). {remedy}"
         )
     if state.loaded is None:
         return "No model is active: train one with POST /train, then activate it with POST /train/reload."

@@ -1,6 +1,6 @@
 """The rules of /predict: everything wrong with a request is said at once, as POST /train says it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,7 +36,10 @@ def validate_one(record: Any) -> Report:
 
 
 def validate_many(records: list[Any]) -> list[Report]:
-    """All of them or none. Raises InvalidRecordsError with every error and its record's number."""
+    """All of them or none. Raises InvalidRecordsError with every error and its record's number.
+
+    Their texts are bounded together: no batch of honest reports consists of the longest ones.
+    """
     limit = settings.PREDICTION_BATCH_LIMIT
     if not 1 <= len(records) <= limit:
         raise InvalidRecordsError([f"A batch holds 1 to {limit:,} anomalies, got {len(records):,}"])
@@ -47,7 +50,21 @@ def validate_many(records: list[Any]) -> list[Report]:
     ]
     if errors:
         raise InvalidRecordsError(errors)
-    return [report_of(record) for record in records]
+    reports = [report_of(record) for record in records]
+    most, characters = settings.PREDICTION_CHARACTERS_LIMIT, characters_of(reports)
+    if characters > most:
+        raise InvalidRecordsError(
+            [f"The texts of a batch hold at most {most:,} characters, got {characters:,}: send it in parts"]
+        )
+    return reports
+
+
+def characters_of(reports: Iterable[Report]) -> int:
+    """Return what a model cuts up: the characters of their texts, identifiers left out."""
+    return sum(
+        len(report.description) + len(report.equipment_name) + len(report.system) + len(report.section)
+        for report in reports
+    )
 
 
 def problems_of(record: object) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """What every test stands on: a database file that other processes can open, and files of its own."""
 
 import logging
+import math
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,6 +20,8 @@ from predictions import predictor
 from predictions.predictor import Predictor
 from tests.queue_processes import MARK, Queue, database_url, running
 from tests.storing import KEYS, PREFIX, TestBucket
+from training import database, outages
+from training.api import known_callers
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +35,14 @@ def django_db_modify_db_settings(
     database = connections["default"].settings_dict
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database_clock(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Tests that count queries count none for the database's clock: it has been read, and stays so."""
+    with django_db_blocker.unblock():
+        database.database_now()
+    database.FRESH = math.inf
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +92,15 @@ def own_predictor(monkeypatch: pytest.MonkeyPatch) -> Predictor:
     fresh = Predictor()
     monkeypatch.setattr(predictor, "_predictor", fresh)
     return fresh
+
+
+@pytest.fixture(autouse=True)
+def _quiet_outages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No thread asks a database that a test made fail; what was away and who was known is forgotten."""
+    monkeypatch.setattr(outages, "suspect", lambda: None)
+    monkeypatch.setattr(outages._Outage, "seen_at", -math.inf)
+    yield
+    known_callers.forget_all()
 
 
 @pytest.fixture(autouse=True)

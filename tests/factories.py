@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import factory
 from django.contrib.auth.models import Permission, User
 
+from training.ml import libraries
 from training.models import (
     Anomaly,
     Backup,
@@ -13,6 +14,7 @@ from training.models import (
     QueueNode,
     TrainingSession,
     Webhook,
+    WebNode,
 )
 from training.models.notices import CHOOSABLE
 from training.records import ScoredReport
@@ -71,7 +73,7 @@ class VersionFactory(factory.django.DjangoModelFactory[ModelVersion]):
     size_bytes = 1
     created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
     dataset_rows = 1
-    dataset_fingerprint = "0" * 64
+    dataset_fingerprint = factory.Sequence(lambda n: f"{n:064d}")
     dataset_read_at = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -85,8 +87,19 @@ class BackupFactory(factory.django.DjangoModelFactory[Backup]):
     digest = "0" * 64
     size_bytes = 1
     created_at = factory.Sequence(lambda n: datetime(2026, 1, 1, 0, n % 60, tzinfo=UTC))
-    kind = Backup.Kind.MANUAL
+    kind = Backup.Kind.BEFORE_TRAINING
     record_count = 1
+
+
+class WebNodeFactory(factory.django.DjangoModelFactory[WebNode]):
+    """One with this process's libraries."""
+
+    class Meta:
+        model = WebNode
+
+    host = "web-1"
+    pid = factory.Sequence(lambda n: n + 1)
+    libraries = factory.LazyFunction(libraries.installed)
 
 
 class QueueNodeFactory(factory.django.DjangoModelFactory[QueueNode]):

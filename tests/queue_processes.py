@@ -84,12 +84,13 @@ class Queue:
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, grace: float = 1.0) -> None:
-        """Returns when it is ready for work."""
+    def start(self, *, grace: float = 1.0, wait: bool = True) -> None:
+        """Returns when it is ready for work, unless told not to wait."""
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster", f"--grace={grace}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stderr=log)
-        wait_until(lambda: len(self.parts()) == 3)
+        if wait:
+            wait_until(lambda: len(self.parts()) == 3)
 
     def stop(self) -> None:
         """SIGTERM, as every process manager does it; fails when it takes longer than it may."""

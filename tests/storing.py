@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
 
 from training import artifacts
+from training.shelves.ownership import MARK
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 PREFIX = "plant/north"
@@ -38,9 +39,10 @@ class TestBucket:
         )
 
     def listing(self, below: str = "") -> list[str]:
-        """Without the prefix."""
+        """Without the prefix, and without the storage's mark."""
         found = self.client.list_objects_v2(Bucket=self.name, Prefix=f"{PREFIX}/{below}").get("Contents", [])
-        return [each["Key"].removeprefix(f"{PREFIX}/") for each in found]
+        keys = [each["Key"].removeprefix(f"{PREFIX}/") for each in found]
+        return [key for key in keys if key != MARK]
 
     def read(self, key: str) -> bytes:
         content: bytes = self.client.get_object(Bucket=self.name, Key=f"{PREFIX}/{key}")["Body"].read()

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from django.conf import settings
 
+from tests.sampling import on_sqlite_alone
+
 ROOT = settings.BASE_DIR
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 
@@ -35,7 +37,7 @@ def test_both_units_restart_and_read_the_same_settings() -> None:
     assert [unit.name for unit in UNITS] == ["anomalies-queue.service", "anomalies-web.service"]
     for unit in UNITS:
         lines = set(unit.read_text().splitlines())
-        assert {"Restart=on-failure", "EnvironmentFile=/etc/anomalies.env", "NoNewPrivileges=yes"} <= lines
+        assert {"Restart=always", "EnvironmentFile=/etc/anomalies.env", "NoNewPrivileges=yes"} <= lines
 
 
 def test_the_image_copies_what_exists() -> None:
@@ -65,6 +67,7 @@ def test_the_guides_name_commands_that_exist(page: str) -> None:
 
 
 @pytest.mark.queue
+@on_sqlite_alone
 def test_a_lost_machine_is_back_by_the_guide(tmp_path: Path) -> None:
     """Its blocks, word for word, on SQLite; the environment of these tests instead of a new installation."""
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}

@@ -5,7 +5,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from anomalyproject.env import Rate, arm_failpoints, env_networks, env_rate, env_storage
-from training.ml import failpoints
+from training.ml import failpoints, libraries
 
 
 def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +101,21 @@ def test_failpoints_are_armed(environment: dict[str, Any], monkeypatch: pytest.M
             failpoints.failpoint("training.saved")
     finally:
         failpoints.disarm()
+
+
+def test_libraries_are_pretended_where_failpoints_may_be_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILPOINTS_LIBRARIES", "scikit-learn=1.0.0")
+    with pytest.raises(ImproperlyConfigured, match="not when DEBUG is off"):
+        arm_failpoints(debug=False)
+    assert libraries.installed()["scikit-learn"] != "1.0.0"
+    try:
+        arm_failpoints(debug=True)
+        assert libraries.installed()["scikit-learn"] == "1.0.0"
+    finally:
+        libraries.pretend("")
+    monkeypatch.setenv("FAILPOINTS_LIBRARIES", "sklearn=1.0.0")
+    with pytest.raises(ImproperlyConfigured, match=r"^FAILPOINTS: 'sklearn=1.0.0' names no library"):
+        arm_failpoints(debug=True)
 
 
 def test_a_failpoint_that_does_not_exist_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

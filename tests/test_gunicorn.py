@@ -3,16 +3,33 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.db import OperationalError
 
 from anomalyproject import gunicorn
+from predictions import predictor
+from predictions.predictor import Failure, State
+from training.ml import libraries
+from training.models import WebNode
 
 
-@pytest.mark.parametrize(("sent", "times"), [(0, 0), (gunicorn.LONG, 0), (gunicorn.LONG + 1, 1)])
-def test_after_a_long_answer_memory_goes_back(sent: int, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("received", "sent", "times"),
+    [
+        ("", 0, 0),
+        ("", gunicorn.LONG, 0),
+        ("", gunicorn.LONG + 1, 1),
+        (str(gunicorn.LONG), 0, 0),
+        (str(gunicorn.LONG + 1), 0, 1),
+    ],
+)
+def test_after_a_long_request_or_answer_memory_goes_back(
+    received: str, sent: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started = []
 
     class Timer:
@@ -23,8 +40,15 @@ def test_after_a_long_answer_memory_goes_back(sent: int, times: int, monkeypatch
             started.append(self.action)
 
     monkeypatch.setattr("threading.Timer", Timer)
-    gunicorn.post_request(None, None, None, SimpleNamespace(sent=sent))
-    assert started == [gunicorn._give_memory_back] * times
+    for _ in range(3):  # of those within a second, one gives back for all
+        gunicorn.post_request(None, None, {"CONTENT_LENGTH": received}, SimpleNamespace(sent=sent))
+    assert started == [gunicorn._give_back_once] * times
+    if times:
+        gunicorn._give_back_once()
+        gunicorn.post_request(None, None, {"CONTENT_LENGTH": received}, None)
+        assert len(started) == 1 + bool(received)
+        gunicorn._gives_back.acquire(blocking=False)
+        gunicorn._gives_back.release()
 
 
 def test_giving_back_changes_nothing_else() -> None:
@@ -43,3 +67,61 @@ def test_metrics_of_masters_that_were_killed_are_removed(
     gunicorn._remove_left_behind()
     left = {path.name for path in tmp_path.glob("*-*")}
     assert left == {f"anomaly-metrics-{os.getpid()}-x", "somebody-elses"}
+
+
+class Log:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, words: str, *arguments: object) -> None:
+        self.warnings.append(words % arguments)
+
+
+@pytest.fixture
+def _present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that does not end; the test's connection stays."""
+    monkeypatch.setattr(gunicorn, "_leaving", threading.Event())
+    monkeypatch.setattr("django.db.connection.close", lambda: None)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_present")
+def test_a_worker_says_that_it_lives_and_leaves_in_order() -> None:
+    gunicorn._ask_database(gunicorn._beat, Log())
+    node = WebNode.objects.get()
+    assert (node.pid, node.loaded_version, node.libraries) == (os.getpid(), None, libraries.installed())
+    gunicorn.worker_exit(None, SimpleNamespace(log=Log()))
+    assert not WebNode.objects.exists()
+    gunicorn._ask_database(gunicorn._beat, Log())  # a sign of life that comes too late
+    assert not WebNode.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_present")
+def test_what_its_libraries_cannot_load_stands_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        predictor._predictor,
+        "state",
+        State(failure=Failure(version_id=3, reason="other format", failed_at=0, is_incompatible=True)),
+    )
+    gunicorn._beat()
+    monkeypatch.setattr(
+        predictor._predictor, "state", State(failure=Failure(version_id=4, reason="truncated", failed_at=0))
+    )
+    seen = WebNode.objects.get()
+    assert (seen.refused_version, seen.refusal) == (3, "other format")
+    gunicorn._beat()
+    seen.refresh_from_db()
+    assert (seen.refused_version, seen.refusal) == (None, "")
+
+
+@pytest.mark.usefixtures("_present")
+def test_a_worker_outlives_a_database_that_is_away() -> None:
+    def fail() -> None:
+        raise OperationalError("gone")
+
+    log = Log()
+    gunicorn._ask_database(fail, log)
+    assert log.warnings == ["This web node could not be noted: gone"]

@@ -10,18 +10,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"ml", "errors", "processes", "launcher"},
+    {"ml", "errors", "outages", "processes", "launcher", "database"},
     {"models", "criticality", "shelves"},
     {
         "rules",
         "datafiles",
         "frames",
         "artifacts",
+        "retention",
         "sample",
         "posting",
         "roles",
         "acts",
         "findings",
+        "gate",
         "idempotency",
     },
     {
@@ -47,8 +49,9 @@ LAYERS = [
         "nodes",
         "upkeep",
         "adopting",
+        "repairs",
     },
-    {"runner", "supervisor", "schedules", "sender", "companions", "troubles", "watchdog"},
+    {"runner", "supervisor", "schedules", "sender", "companions", "dependencies", "troubles", "watchdog"},
     {"tasks"},
     {"admin", "api", "management", "checks", "doctor", "apps"},
 ]

@@ -2,11 +2,17 @@
 
 import json
 import logging
+import os
+import sqlite3
+import subprocess
 import sys
 import threading
 from typing import Any
 
+import psycopg
 import pytest
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, ProgrammingError
 
 from anomalyproject import logs
 from anomalyproject.logs import (
@@ -122,6 +128,79 @@ def test_the_configuration(kind: str, formatter: type) -> None:
     config = logging_config(kind=kind, level="WARNING")
     assert config["formatters"]["chosen"] == {"()": formatter}
     assert config["root"] == {"handlers": ["console"], "level": "WARNING"}
+
+
+# --- A database that is away ---------------------------------------------------------------------
+
+
+def raised(error: Exception, cause: Exception | None) -> Any:
+    try:
+        raise error from cause
+    except type(error):
+        return sys.exc_info()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "is_one_line"),
+    [
+        (OperationalError("connection refused\n\tIs it running?"), None, True),
+        (OperationalError("database is locked"), sqlite3.OperationalError("database is locked"), True),
+        (OperationalError("disk full"), psycopg.errors.DiskFull("disk full"), True),
+        (InterfaceError("connection already closed"), None, True),
+        (OperationalError("no such table: x"), sqlite3.OperationalError("no such table: x"), False),
+        (ProgrammingError("relation does not exist"), None, False),
+        (ValueError("x"), None, False),
+    ],
+)
+def test_a_database_that_is_away_needs_no_traceback(
+    error: Exception, cause: Exception | None, is_one_line: bool
+) -> None:
+    told = as_json(record("x", exc_info=raised(error, cause)))["exception"]
+    assert ("Traceback" not in told) is is_one_line
+    if is_one_line:
+        assert told == f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+# --- What Python writes by itself ------------------------------------------------------------------
+
+
+def printed(script: str, **environment: str) -> list[str]:
+    code = f"from anomalyproject.logs import *; take_over_stderr(kind='json', level='INFO'); {script}"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=settings.BASE_DIR,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("script", "message", "name"),
+    [
+        ("int('x')", "ValueError: invalid literal", "training.uncaught"),
+        ("threading.Thread(target=int, args=('x',)).start()", "ValueError: inv", "training.uncaught"),
+        ("import warnings; warnings.warn('careful')", "UserWarning: careful", "py.warnings"),
+        ("sys.stderr.write('some word\\n')", "some word", "training.process"),
+        ("logging.getLogger('a').error('told')", "told", "a"),
+    ],
+)
+def test_everything_is_an_object(script: str, message: str, name: str) -> None:
+    (line,) = [json.loads(line) for line in printed(script)]
+    assert message in line["message"]
+    assert line["logger"] == name
+
+
+def test_what_multiprocessing_prints_is_objects() -> None:
+    lines = [
+        json.loads(line)["message"]
+        for line in printed(
+            "import multiprocessing as m; p = m.Process(target=int, args='x'); p.start(); p.join()"
+        )
+    ]
+    assert lines[-1] == "ValueError: invalid literal for int() with base 10: 'x'"
 
 
 # --- What a process of ours wrote to its stderr --------------------------------------------------

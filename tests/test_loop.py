@@ -235,9 +235,10 @@ class Loop(RuleBasedStateMachine):
 
     @rule(ids=some_ids, values=st.none() | scores)
     def approve(self, ids: list[str], values: Scores | None) -> None:
+        """Approve what is pending; what is settled stays as it is."""
         found = {key: self.truth.records[key] for key in ids if key in self.truth.records}
-        new = {key: (APPROVED, values or row[1]) for key, row in found.items()}
-        new = {key: row for key, row in new.items() if None not in row[1] and row != found[key]}
+        new = {key: (APPROVED, values or row[1]) for key, row in found.items() if row[0] == PENDING}
+        new = {key: row for key, row in new.items() if None not in row[1]}
         given = dict(zip(SCORE_COLUMNS, values or (), strict=False))
         changed = review.approve(anomalies=self.rows(ids), user=None, scores=given)  # type: ignore[arg-type]
         assert changed == len(new)

@@ -151,9 +151,10 @@ GETS = [
     "/models/metrics",
 ]
 POSTS: list[tuple[str, object, int]] = [  # in this order: one row's story
+    ("/api/v1/anomalies/{id}/approve/", {"reason": "x"}, 409),
+    ("/api/v1/anomalies/{id}/reopen/", None, 200),
     ("/api/v1/anomalies/{id}/approve/", {"reason": "x"}, 200),
     ("/api/v1/anomalies/{id}/correct/", {"scores": {"fiability_score": 5}, "reason": "x"}, 200),
-    ("/api/v1/anomalies/{id}/reopen/", None, 200),
     ("/api/v1/anomalies/{id}/reject/", {"reason": "x"}, 200),
     ("/api/v1/anomalies/{id}/reject/", {"reason": "x"}, 409),
     ("/api/v1/anomalies/", RECORD, 201),

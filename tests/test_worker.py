@@ -48,6 +48,11 @@ def refused(worker: Worker, error: BaseException) -> tuple[str, dict[str, str], 
             "HTTP/1.1 400 Bad Request",
             "Bad Request: Invalid HTTP header name: '\"é\" <b>\\r\\n'",
         ),
+        (
+            errors.UnsupportedTransferCoding("gzip"),
+            "HTTP/1.1 400 Bad Request",
+            "Bad Request: Unsupported transfer coding: 'gzip'",
+        ),
         (RuntimeError("a secret"), "HTTP/1.1 500 Internal Server Error", UNEXPECTED),
     ],
 )

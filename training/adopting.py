@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from training import artifacts, backups
-from training.errors import BackupError
+from training.errors import BackupError, UnservableVersionError
 from training.ml.manifest import Manifest
 from training.models import Backup, ModelVersion
 
@@ -23,11 +23,20 @@ TIMES = ("created_at", "dataset_read_at")
 
 
 def adopt_backups(*, on_problem: Callable[[str], object]) -> list[Backup]:
-    """Make the rows of the backups that have none, oldest first; `on_problem` hears why one was left out."""
-    adopted = []
+    """Make the rows of the backups that have none, oldest first; `on_problem` hears why one was left out.
+
+    Raises StorageError when the storage is another installation's: so are its backups, until it is adopted.
+    """
+    artifacts.require_own_storage()
+    found, adopted = [], []
     for name in artifacts.unknown_backups():
         try:
-            adopted.append(_adopt(artifacts.read_back(Backup, name)))
+            found.append(artifacts.read_back(Backup, name))
+        except BackupError as error:
+            on_problem(str(error))
+    for manifest in sorted(found, key=lambda manifest: str(manifest.facts["created_at"])):
+        try:
+            adopted.append(_adopt(manifest))
         except BackupError as error:
             on_problem(str(error))
     return adopted
@@ -44,6 +53,7 @@ def _adopt(manifest: Manifest) -> Backup:
             created_at=datetime.fromisoformat(manifest.facts["created_at"]),
             verified_at=timezone.now(),
             digest=manifest.digest,
+            content_digest=backups.content_digest_of(manifest),
             size_bytes=manifest.size_bytes,
             record_count=manifest.facts["record_count"],
             model_version=version if backups.holds_model(manifest) else None,
@@ -51,7 +61,7 @@ def _adopt(manifest: Manifest) -> Backup:
 
 
 def _version_of(model: dict[str, Any], manifest: Manifest) -> ModelVersion:
-    """The row of the version that served then: known already, or made as if its files were pruned."""
+    """Return the row of the version that served then, known or made: as pruned unless its files are there."""
     known = ModelVersion.objects.filter(pk=model["id"]).first()
     if known is not None:
         if known.name != model["name"]:
@@ -65,7 +75,7 @@ def _version_of(model: dict[str, Any], manifest: Manifest) -> ModelVersion:
         name=model["name"],
         digest=model["digest"],
         size_bytes=sum(manifest.files[name].size for name in model.get("files", ())),
-        pruned_at=timezone.now(),
+        pruned_at=None if _stands_there(model) else timezone.now(),
         **{name: model[name] for name in PLAIN},
         **{name: datetime.fromisoformat(model[name]) for name in TIMES},
     )
@@ -74,3 +84,11 @@ def _version_of(model: dict[str, Any], manifest: Manifest) -> ModelVersion:
         for statement in connection.ops.sequence_reset_sql(no_style(), [ModelVersion]):
             cursor.execute(statement)
     return version
+
+
+def _stands_there(model: dict[str, Any]) -> bool:
+    """Whether the storage, which outlived its database, still holds the very version."""
+    try:
+        return model["digest"] in artifacts.read_back(ModelVersion, model["name"]).digests
+    except UnservableVersionError:
+        return False

@@ -2,9 +2,10 @@
 
 A directory is written on this machine, signed, made durable and put on its shelf (local disk or object
 storage: `shelves`); the row comes last. So a row without files means damage, and files without a row are what
-a crash left behind: `sweep` takes them away.
+a crash left behind: `sweep` takes away what was not signed yet. What is signed stays for a person to look at.
 """
 
+import logging
 import shutil
 import tempfile
 import time
@@ -19,14 +20,22 @@ from django.core.cache import cache
 from django.db.models import Q, Sum
 from django.utils import timezone
 
-from training.errors import BackupError, NotAllowedNowError, StorageError, UnservableVersionError
-from training.ml.errors import MLError, TamperedArtifactError
+from training.database import database_now
+from training.errors import (
+    BackupError,
+    IncompatibleVersionError,
+    NotAllowedNowError,
+    StorageError,
+    UnservableVersionError,
+)
+from training.ml.errors import IncompatibleArtifactError, TamperedArtifactError
 from training.ml.failpoints import failpoint
 from training.ml.held_out import HELD_OUT, read_held_out
 from training.ml.manifest import MANIFEST, Manifest, read_manifest, sign_directory, signed_again
 from training.models import Backup, ModelVersion
-from training.shelves import Shelf, StoredFile, is_local, local_shelf_of, shelf_of
+from training.shelves import Shelf, StoredFile, is_local, local_shelf_of, roots, shelf_of
 from training.shelves.base import DAMAGED, TEMPORARY
+from training.shelves.ownership import mark_if_known, require_own, root_in_use, why_foreign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
     from training.ml.scorer import AnomalyScorer
 
 TWIN = "twin.pkl"
+logger = logging.getLogger(__name__)
+GRACE = timedelta(hours=1)  # whatever is younger may be somebody's work of this moment
 
 Stored: TypeAlias = ModelVersion | Backup
 
@@ -150,7 +161,8 @@ def quarantine(stored: Stored, reason: str) -> None:
 def load_scorer(version: ModelVersion, *, copy_will_do: bool = False) -> "AnomalyScorer":
     """The version's model, from bytes that were verified a moment ago; `copy_will_do` as for `verify`.
 
-    Raises UnservableVersionError, and the row keeps the reason.
+    Raises UnservableVersionError, and the row keeps the reason; IncompatibleVersionError when this process's
+    libraries cannot read it, of which the row, which all nodes share, says nothing.
     """
     from training.ml import bundle  # noqa: PLC0415  # scikit-learn imports for a second: who loads pays
 
@@ -162,7 +174,7 @@ def load_scorer(version: ModelVersion, *, copy_will_do: bool = False) -> "Anomal
 def load_twin(version: ModelVersion) -> "AnomalyScorer | None":
     """The twin that was measured on the held-out rows; None when nothing could be held out.
 
-    Raises UnservableVersionError, and the row keeps the reason.
+    Raises as `load_scorer` does.
     """
     from training.ml import bundle  # noqa: PLC0415  # as in load_scorer
 
@@ -174,7 +186,7 @@ def load_twin(version: ModelVersion) -> "AnomalyScorer | None":
 def load_neighbours(version: ModelVersion) -> "NeighbourIndex":
     """The records that the version learned from, to be compared with reports.
 
-    Raises UnservableVersionError, and the row keeps the reason.
+    Raises as `load_scorer` does.
     """
     from training.ml import bundle  # noqa: PLC0415  # as in load_scorer
 
@@ -186,19 +198,28 @@ def load_neighbours(version: ModelVersion) -> "NeighbourIndex":
 def has_held_out(version: ModelVersion) -> bool:
     """Whether the version's files tell which records it was measured on: those of older ones do not.
 
+    False too while nobody can tell: for pages that lead there and have more to show.
+    """
+    try:
+        return knows_held_out(version)
+    except (UnservableVersionError, OSError) as error:
+        logger.warning("Whether %s tells its held-out records is not known: %s", version.name, error)
+        return False
+
+
+def knows_held_out(version: ModelVersion) -> bool:
+    """As `has_held_out`. Raises UnservableVersionError, or StorageError while nobody can tell.
+
     Pages ask this of many versions, so the object storage is asked once: what is there never changes.
     """
     if version.pruned_at is not None:
         return False
     if is_local():
-        return (directory_of(version) / HELD_OUT).is_file()
+        return HELD_OUT in files_of(version)
     name = f"held_out.{version.pk}.{version.digest}"
     found: bool | None = cache.get(name)
     if found is None:
-        try:
-            found = HELD_OUT in files_of(version)
-        except StorageError:
-            return False
+        found = HELD_OUT in files_of(version)
         cache.set(name, found, timeout=None)
     return found
 
@@ -229,17 +250,27 @@ def _manifest_to_read(version: ModelVersion) -> Manifest:
 
 def set_aside(stored: Stored) -> str | None:
     """Rename the row's files, whatever they are, so that its name is free; None when there are none."""
-    aside = f"{DAMAGED}{stored.name}-{time.time_ns()}"
+    aside = _aside(stored.name)
     with refusals_of(type(stored)):
         return aside if _shelf(type(stored)).set_aside(stored.name, aside) else None
+
+
+def set_unknown_aside() -> list[str]:
+    """Rename what is signed and has no row, as `unknown_versions` lists it; the new names.
+
+    Backups stay where `adopt_backups` finds them. Raises OSError when the disk or the storage refuses.
+    """
+    moved = {name: _aside(name) for name in unknown_versions()}
+    return [aside for name, aside in moved.items() if _shelf(ModelVersion).set_aside(name, aside)]
 
 
 def remove(stored: Stored) -> None:
     """Take the files away for good; the row stays and tells when.
 
-    Raises NotAllowedNowError for the active version.
+    Raises NotAllowedNowError for the active version, StorageError when the storage is not ours or silent.
     """
-    now = timezone.now()
+    require_own_storage()
+    now = database_now()
     removable = Q(pruned_at=None, is_active=False) if isinstance(stored, ModelVersion) else Q(pruned_at=None)
     rows = type(stored).objects.filter(pk=stored.pk)
     if not rows.filter(removable).update(pruned_at=now) and rows.filter(pruned_at=None).exists():
@@ -250,23 +281,51 @@ def remove(stored: Stored) -> None:
         _shelf(type(stored)).remove(stored.name)  # what stays is swept
 
 
-def sweep(grace: timedelta = timedelta(hours=1)) -> list[str]:
-    """Remove what crashes left: temporary directories, and files without a row, older than `grace`.
+def sweep(grace: timedelta = GRACE) -> list[str]:
+    """Remove what crashes left: temporary directories, and unsigned files without a row, older than `grace`.
 
-    Raises OSError when the disk or the storage refuses.
+    What is signed and has no row is never removed. Raises OSError when the disk or the storage refuses, and
+    StorageError when it is not this installation's.
     """
-    oldest = time.time() - grace.total_seconds()
-    return [name for model_class in (ModelVersion, Backup) for name in _sweep(model_class, oldest)]
+    require_own_storage()
+    return [name for model_class in (ModelVersion, Backup) for name in _sweep(model_class, grace)]
 
 
-def orphans(model_class: type[Stored], grace: timedelta = timedelta(hours=1)) -> list[str]:
-    """What `sweep` would remove: names of directories that crashes left, older than `grace`."""
-    return sorted(_orphans(model_class, time.time() - grace.total_seconds()))
+def orphans(model_class: type[Stored], grace: timedelta = GRACE) -> list[str]:
+    """Return what `sweep` would remove: names of directories that crashes left, older than `grace`."""
+    return sorted(name for name in _without_rows(model_class, grace) if _is_leftover(model_class, name))
 
 
-def unknown_backups() -> list[str]:
-    """Whole backups without a row, such as another machine's: never swept, `adopt_backups` takes them in."""
-    return sorted(name for name in _without_rows(Backup) if _is_whole_backup(Backup, name))
+def unknown_versions(grace: timedelta = GRACE) -> list[str]:
+    """Return the names of signed versions without a row, older than `grace`, such as a crash may leave."""
+    return _unknown(ModelVersion, grace)
+
+
+def unknown_backups(grace: timedelta = timedelta(0)) -> list[str]:
+    """Return the names of whole backups without a row, another machine's perhaps: see `adopt_backups`."""
+    return _unknown(Backup, grace)
+
+
+def require_own_storage() -> None:
+    """Refuse what would change a storage that is another installation's. Raises ForeignStorageError."""
+    require_own(root_in_use())
+
+
+def mark_known_storages() -> None:
+    """Mark what an older release left without a mark and this database knows. OSError when it cannot be."""
+    for root in roots():
+        mark_if_known(root)
+
+
+def has_another_mark() -> bool:
+    """Return whether the storage carries a mark, and not this installation's."""
+    root = root_in_use()
+    return root.read_mark() is not None and bool(why_foreign(root))
+
+
+def foreign_storages() -> dict[str, str]:
+    """Return where storages are that are not this installation's, and whose they are, in a sentence."""
+    return {root.where: reason for root in roots() if (reason := why_foreign(root))}
 
 
 def is_there(stored: Stored) -> bool:
@@ -332,39 +391,61 @@ def _note(stored: Stored, **values: Any) -> None:
 
 @contextmanager
 def _reasons_kept(version: ModelVersion) -> Iterator[None]:
+    """Damage is a fact of the version; what its libraries cannot read, one of this process."""
     try:
         yield
-    except MLError as error:
+    except IncompatibleArtifactError as error:
+        raise IncompatibleVersionError(str(error)) from error
+    except TamperedArtifactError as error:
         quarantine(version, str(error))
         raise UnservableVersionError(str(error)) from error
 
 
-def _sweep(model_class: type[Stored], oldest: float) -> list[str]:
+def _sweep(model_class: type[Stored], grace: timedelta) -> list[str]:
     shelf = _shelf(model_class)
-    shelf.tidy(oldest)
-    swept = _orphans(model_class, oldest)
+    shelf.tidy(grace.total_seconds())
+    swept = orphans(model_class, grace)
     for name in swept:
         shelf.remove(name)
     return swept
 
 
-def _orphans(model_class: type[Stored], oldest: float) -> list[str]:
-    left = [name for name, changed_at in _without_rows(model_class).items() if changed_at < oldest]
-    return [name for name in left if not _is_whole_backup(model_class, name)]
+def _aside(name: str) -> str:
+    return f"{DAMAGED}{name}-{time.time_ns()}"
 
 
-def _without_rows(model_class: type[Stored]) -> dict[str, float]:
-    """Names, and when each was last changed."""
+def _without_rows(model_class: type[Stored], grace: timedelta) -> list[str]:
+    """Names of directories that no row with files has, unless they changed since, by the storage's clock."""
     # What stands there is listed before the rows are read: what is published in between has its row.
-    found = _shelf(model_class).changed_at()
+    shelf = _shelf(model_class)
+    found = shelf.changed_at()
     kept = set(model_class.objects.filter(pruned_at=None).values_list("name", flat=True))
-    return {name: changed_at for name, changed_at in found.items() if name not in kept}
+    left = {name: changed_at for name, changed_at in found.items() if name not in kept}
+    if not left or not grace:
+        return list(left)
+    oldest = shelf.clock() - grace.total_seconds()
+    return [name for name, changed_at in left.items() if changed_at < oldest]
 
 
-def _is_whole_backup(model_class: type[Stored], name: str) -> bool:
-    """On a new machine all backups are without a row at first: what was signed is a person's to remove."""
-    if model_class is not Backup or name.startswith(TEMPORARY):
+def _unknown(model_class: type[Stored], grace: timedelta) -> list[str]:
+    return sorted(name for name in _without_rows(model_class, grace) if _is_signed(model_class, name))
+
+
+def _is_leftover(model_class: type[Stored], name: str) -> bool:
+    """Tell what a crash left; of what was pruned, what stayed. What has no name of ours is left alone."""
+    if name.startswith(TEMPORARY) or model_class.objects.filter(name=name).exists():
+        return True
+    try:
+        return MANIFEST not in _shelf(model_class).files(name)
+    except TamperedArtifactError:
         return False
-    if Backup.objects.filter(name=name).exists():
-        return False  # of a pruned one, what stayed is swept
-    return MANIFEST in _shelf(Backup).files(name)
+
+
+def _is_signed(model_class: type[Stored], name: str) -> bool:
+    """Tell what is a person's to remove: on a new machine nothing has a row."""
+    if name.startswith(TEMPORARY) or model_class.objects.filter(name=name).exists():
+        return False
+    try:
+        return MANIFEST in _shelf(model_class).files(name)
+    except TamperedArtifactError:
+        return False

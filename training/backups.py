@@ -6,15 +6,17 @@ files do not verify, the backup still holds the records: `facts["model"]["missin
 model, the row's `model_version` is empty, and a training can go on.
 """
 
+import hashlib
+import json
 import logging
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,25 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from training import artifacts, datafiles, frames
-from training.errors import BackupError, TrainingError, UnservableVersionError
-from training.ml.errors import MLError, TamperedArtifactError
+from training.database import database_now
+from training.errors import (
+    BackupError,
+    ForeignStorageError,
+    IncompatibleBackupError,
+    NotAllowedNowError,
+    TrainingError,
+    UnservableVersionError,
+)
+from training.ml.errors import IncompatibleArtifactError, MLError, TamperedArtifactError
 from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest
 from training.models import Backup, ModelVersion, TrainingSession
 from training.policy import current_policy
+from training.retention import Reason, backups_to_keep
 
 logger = logging.getLogger(__name__)
+
+MOST_SECONDS_TAKEN = 10  # names that are tried, a second each
 
 
 def create_backup(
@@ -41,27 +54,30 @@ def create_backup(
 
     With `before`, the records are those from before the ones that came with that session: restoring
     the backup takes the session's batch back too.
-    Raises BackupError when the disk refuses: nothing is left of the attempt.
+    Raises BackupError when the disk refuses, StorageError when the storage is another installation's: nothing
+    is left of the attempt.
     """
-    now = timezone.now()
-    facts: dict[str, Any] = {"created_at": now.isoformat()}
+    facts: dict[str, Any] = {}
     try:
-        with artifacts.reserved(Backup, _names(now)) as name:
+        with artifacts.reserved(Backup, _names(facts)) as name:
             failpoint("backup.reserved")
             with artifacts.publish(Backup, name, facts=facts) as directory:
                 version, facts["record_count"] = _write_records(directory, before)
                 facts["model"] = _copy_model(version, directory) if version else None
             manifest = artifacts.read_back(Backup, name)
             failpoint("backup.read_back")
+    except ForeignStorageError:
+        raise
     except OSError as error:
         raise BackupError(f"The backup could not be written: {error.strerror}.") from error
     backup = Backup.objects.create(
         name=name,
         kind=kind,
-        created_at=now,
+        created_at=datetime.fromisoformat(facts["created_at"]),
         created_by=user,
         verified_at=timezone.now(),
         digest=manifest.digest,
+        content_digest=content_digest_of(manifest),
         size_bytes=manifest.size_bytes,
         record_count=facts["record_count"],
         model_version=version if holds_model(manifest) else None,
@@ -70,10 +86,18 @@ def create_backup(
     return backup
 
 
+def content_digest_of(manifest: Manifest) -> str:
+    """Return a digest of the records and the model: the same where nothing changed in between."""
+    model = manifest.facts["model"]
+    files = sorted((name, entry.sha256) for name, entry in manifest.files.items())
+    return hashlib.sha256(json.dumps([model and model["id"], files]).encode()).hexdigest()
+
+
 def verify_backup(*, backup: Backup) -> Backup:
     """Read everything back: every digest, every record, and the models predict.
 
-    Raises BackupError, and the row keeps the reason.
+    Raises BackupError, and the row keeps the reason; IncompatibleBackupError when all but the models was read
+    back, which this process's libraries cannot read: of that the row says nothing.
     """
     manifest = artifacts.verify(backup)
     try:
@@ -82,21 +106,28 @@ def verify_backup(*, backup: Backup) -> Backup:
             deque(read_records(manifest, Path(copy)), maxlen=0)
         if holds_model(manifest):
             try_model(manifest)
+    except IncompatibleBackupError:
+        raise
     except BackupError as error:
         artifacts.quarantine(backup, str(error))
         raise
     return backup
 
 
-def prunable_backups(*, keep: int | None = None) -> list[Backup]:
-    """All but the newest `keep` (what the training policy says) and the newest that holds the active version.
+def retention_of_backups(*, keep: int | None = None) -> dict[Backup, Reason | None]:
+    """Return the usable backups, newest first, and why each is kept; None: retention removes it.
 
-    What is quarantined is neither counted nor removed: a person looks at it first.
+    `keep` of the newest that differ, instead of what the training policy says. What is quarantined is
+    neither counted nor removed: a person looks at it first.
     """
-    usable = list(Backup.objects.available().filter(verification_error="").select_related("model_version"))
-    kept = usable[: current_policy().backups_kept if keep is None else keep]
-    holding = [backup for backup in usable if backup.model_version and backup.model_version.is_active]
-    return [backup for backup in usable if backup not in kept and backup not in holding[:1]]
+    usable = list(Backup.objects.restorable().select_related("model_version"))
+    reasons = backups_to_keep(usable, recent=current_policy().backups_kept if keep is None else keep)
+    return {backup: reasons.get(backup) for backup in usable}
+
+
+def prunable_backups(*, keep: int | None = None) -> list[Backup]:
+    """Return the backups that retention does not keep, newest first; `keep` as in `retention_of_backups`."""
+    return [backup for backup, reason in retention_of_backups(keep=keep).items() if reason is None]
 
 
 def prune_backups(*, keep: int | None = None) -> list[str]:
@@ -105,6 +136,18 @@ def prune_backups(*, keep: int | None = None) -> list[str]:
     for backup in pruned:
         artifacts.remove(backup)
     return [backup.name for backup in pruned]
+
+
+def remove_backup(*, backup: Backup) -> None:
+    """Remove the files of one backup for good, whatever retention says; the row stays and tells when.
+
+    Raises NotAllowedNowError for the newest that can be restored, and for one whose training still goes on.
+    """
+    if TrainingSession.objects.active().filter(backup=backup).exists():
+        raise NotAllowedNowError(f"{backup.name} belongs to a training that has not ended.")
+    if backup == Backup.objects.available().filter(verification_error="").first():
+        raise NotAllowedNowError(f"{backup.name} is the newest backup: make another one first.")
+    artifacts.remove(backup)
 
 
 def holds_model(manifest: Manifest) -> bool:
@@ -138,18 +181,30 @@ def read_records(manifest: Manifest, directory: Path) -> Iterator[pd.DataFrame]:
 
 
 def try_model(manifest: Manifest) -> None:
-    """Load the backup's model and let it predict. Raises BackupError."""
+    """Load the backup's model and let it predict. Raises BackupError, IncompatibleBackupError."""
     from training.ml import bundle  # noqa: PLC0415  # scikit-learn imports for a second: who loads pays
 
     try:
         bundle.read_scorer(replace(manifest, facts=manifest.facts["model"]["facts"]))
+    except IncompatibleArtifactError as error:
+        words = f"The model of {manifest.path.name} cannot be loaded here: {error}"
+        raise IncompatibleBackupError(words) from error
     except MLError as error:
         raise BackupError(f"The model of {manifest.path.name} cannot be loaded: {error}") from error
 
 
-def _names(moment: datetime) -> Iterator[str]:
-    """The guide's form, UTC; a taken second moves on to the next."""
-    return (f"backup_{moment + timedelta(seconds=seconds):%Y%m%d_%H%M%S}" for seconds in count())
+def _names(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield names of the guide's form, UTC, each of the second that it is by the database's clock.
+
+    Noted in `facts` is the moment of the last one. A name never runs ahead: a taken second is waited out.
+    Raises BackupError when the seconds are taken for too long.
+    """
+    for _ in range(MOST_SECONDS_TAKEN):
+        moment = database_now()
+        facts["created_at"] = moment.isoformat()
+        yield f"backup_{moment:%Y%m%d_%H%M%S}"
+        time.sleep(1 - moment.microsecond / 1_000_000)
+    raise BackupError("Another backup took the name of each of the last seconds: try again.")
 
 
 def _write_records(directory: Path, before: TrainingSession | None) -> tuple[ModelVersion | None, int]:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import DatabaseError, connection
+from django.utils import timezone
 from django_q.models import Schedule
 
 from training import artifacts, schedules
@@ -98,7 +99,7 @@ def check_schedule_rows(**_: Any) -> list[CheckMessage]:
 
 def _cron_errors(name: str) -> Iterator[CheckMessage]:
     try:
-        schedules.next_time(getattr(settings, name))
+        schedules.next_time(getattr(settings, name), after=timezone.now())  # no database is asked
     except ValueError as error:
         hint = 'Five fields, UTC: "0 2 * * 0" is Sunday 02:00.'
         yield Error(f"{name} is not usable: {error}", hint=hint, id="training.E004")

@@ -18,9 +18,10 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db.models import F
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 
+from training.database import database_now
 from training.errors import NotAllowedNowError
 from training.models import Delivery, Event, MailSubscription, Webhook
 from training.models.notices import DeliveryQuerySet
@@ -51,13 +52,13 @@ def send_due() -> int:
 def send_again(*, delivery: Delivery) -> None:
     """A person asks for it: from now on, with all its attempts. Raises NotAllowedNowError while it waits."""
     ended = Delivery.objects.filter(pk=delivery.pk).exclude(status=Status.PENDING)
-    if not ended.update(status=Status.PENDING, attempts=0, next_attempt_at=timezone.now(), finished_at=None):
+    if not ended.update(status=Status.PENDING, attempts=0, next_attempt_at=database_now(), finished_at=None):
         raise NotAllowedNowError("This notice is still to be sent.")
 
 
 def prune_deliveries() -> int:
     """Remove what ended longer than KEEP_DELIVERIES days ago; how many."""
-    limit = timezone.now() - timedelta(days=settings.KEEP_DELIVERIES)
+    limit = database_now() - timedelta(days=settings.KEEP_DELIVERIES)
     return Delivery.objects.filter(finished_at__lt=limit).delete()[0]
 
 
@@ -110,7 +111,7 @@ def _attempt(delivery: Delivery) -> bool:
 
 def _claim(delivery: Delivery) -> bool:
     """Count the attempt; until its time is over nobody else makes one."""
-    until = timezone.now() + timedelta(seconds=settings.NOTICE_TIMEOUT + CLAIM_SPARE)
+    until = database_now() + timedelta(seconds=settings.NOTICE_TIMEOUT + CLAIM_SPARE)
     if not _held(delivery).update(attempts=F("attempts") + 1, next_attempt_at=until):
         return False
     delivery.attempts += 1
@@ -127,13 +128,13 @@ def _settle(delivery: Delivery, error: str, **facts: Any) -> bool:
     if is_last or facts["response_code"] == HTTPStatus.GONE:
         _end(delivery, Status.FAILED, error=error, **facts)
         return False
-    following = timezone.now() + timedelta(seconds=BACK_OFF[delivery.attempts - 1])
+    following = database_now() + timedelta(seconds=BACK_OFF[delivery.attempts - 1])
     _held(delivery).update(next_attempt_at=following, error=error, **facts)
     return False
 
 
 def _end(delivery: Delivery, status: Delivery.Status, **facts: Any) -> bool:
-    changes = {"status": status, "finished_at": timezone.now(), "next_attempt_at": None, **facts}
+    changes = {"status": status, "finished_at": database_now(), "next_attempt_at": None, **facts}
     return _held(delivery).update(**changes) == 1
 
 

@@ -46,15 +46,17 @@ class Agreement:
 def give_scores(
     *, anomaly: Anomaly, scores: Mapping[str, float], user: User, reason: str = "", as_seen: bool = True
 ) -> Outcome:
-    """One reviewer's three scores of a pending anomaly: approve it, or keep them until a second one agrees.
+    """One reviewer's scores of a pending anomaly: approve it, or keep them until a second one agrees.
 
-    Raises NotAllowedNowError when somebody else settled it meanwhile, when it was changed since `anomaly` was
-    read (unless not `as_seen`), and when this reviewer, or two others, gave their scores already.
+    Those that `scores` leaves out are the anomaly's own. Raises NotAllowedNowError when one is missing, when
+    somebody settled it already, when it was changed since `anomaly` was read (unless not `as_seen`), and when
+    this reviewer, or two others, gave their scores already.
     """
     with transaction.atomic():
         row = _locked(anomaly)
         if as_seen and row.updated_at != anomaly.updated_at:
             raise NotAllowedNowError(_("The anomaly was changed since you saw it: look again."))
+        scores = _completed(row, scores)
         others = list(row.reviews.open())
         if not others and not row.needs_two(current_policy().share_for_two):
             _approve(row, scores, user, reason)
@@ -63,10 +65,10 @@ def give_scores(
             raise NotAllowedNowError(_("You gave your scores already: a second reviewer is asked."))
         if len(others) >= REVIEWERS:
             raise NotAllowedNowError(_("Two reviewers disagree on this anomaly: it waits for adjudication."))
-        Review.objects.create(anomaly=row, reviewer=user, **{name: scores[name] for name in SCORE_COLUMNS})
+        Review.objects.create(anomaly=row, reviewer=user, **scores)
         if not others:
             return Outcome.SECOND_NEEDED
-        if others[0].scores != {name: scores[name] for name in SCORE_COLUMNS}:
+        if others[0].scores != scores:
             return Outcome.DISPUTED
         _settle(row)
         _approve(row, scores, user, reason)
@@ -126,6 +128,18 @@ def _agreement(pairs: Mapping[tuple[float, float], int]) -> Agreement:
         equal=sum(count for (first, second), count in pairs.items() if first == second),
         kappa=weighted_kappa(list(pairs), counts=list(pairs.values())) if pairs else None,
     )
+
+
+def _completed(row: Anomaly, scores: Mapping[str, float]) -> dict[str, float]:
+    """All three: those that were given, else what the anomaly has."""
+    complete = {
+        name: score
+        for name, score in {**row.scores, **scores}.items()
+        if name in SCORE_COLUMNS and score is not None
+    }
+    if len(complete) < len(SCORE_COLUMNS):
+        raise NotAllowedNowError(_("An approved anomaly needs all three scores."))
+    return complete
 
 
 def _locked(anomaly: Anomaly) -> Anomaly:

@@ -65,8 +65,16 @@ class UnservableVersionError(TrainingError):
     """The version cannot be loaded; the one that serves keeps serving."""
 
 
+class IncompatibleVersionError(UnservableVersionError):
+    """The version's files are sound, and this process's libraries cannot read them: others' may."""
+
+
 class BackupError(TrainingError):
     """The backup does not exist any more, or does not verify."""
+
+
+class IncompatibleBackupError(BackupError):
+    """The backup is sound, and this process's libraries cannot read its model: others' may."""
 
 
 class ModelNotLoadedError(TrainingError):
@@ -84,3 +92,7 @@ class StorageError(OSError):
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+class ForeignStorageError(StorageError):
+    """The storage belongs to another installation, or nobody knows whose it is: nothing is changed there."""

@@ -7,10 +7,10 @@ import csv
 import logging
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TypeAlias
 from uuid import uuid4
@@ -21,14 +21,8 @@ from django.core.files.base import File
 from django.db import transaction
 from django.utils import timezone
 
-from training.datafiles import (
-    DataFileError,
-    FileRecords,
-    neutralise,
-    read_files,
-    read_titles,
-    unpack_workbook,
-)
+from training.database import database_now
+from training.datafiles import DataFileError, FileRecords, neutralise, read_files, read_titles
 from training.datafiles.cells import format_times
 from training.errors import NotAllowedNowError, StorageError
 from training.importing import import_records
@@ -43,7 +37,6 @@ MOST_FILES = 3
 MOST_WAITING = 20  # imports at a time: with the limit of one, what the disk must hold
 KEPT = timedelta(hours=24)
 FIRST_ROWS, FIRST_PROBLEMS = 5, 50
-UNPACKED = 8  # how much larger than the limit a workbook may be once unpacked
 PROGRESS = "progress"  # the file that tells how many rows are stored
 
 DECIDED = "This import does not wait to be confirmed any more."
@@ -93,7 +86,7 @@ def store_import(*, waiting: FileImport, user: User | None) -> FileImport:
     _require_waiting(waiting)
     try:
         _bring(waiting)
-        records = read_files(waiting.paths)
+        records = read_files(waiting.paths, most_rows=settings.IMPORT_ROWS)
         with transaction.atomic():
             _decide(waiting, STORED, user)  # first: it locks the row, so that of two who confirm one stores
             failpoint("import.decided")
@@ -123,10 +116,10 @@ def discard_import(*, waiting: FileImport, user: User | None) -> None:
 
 def sweep_imports() -> list[str]:
     """Discard what nobody confirmed in time, and remove all files older than KEPT; the directories' names."""
-    now = timezone.now()
+    now = database_now()
     old = FileImport.objects.filter(status=WAITING, created_at__lt=now - KEPT)
     old.update(status=DISCARDED, decided_at=now)
-    return _drawer().sweep(time.time() - KEPT.total_seconds())
+    return _drawer().sweep(KEPT.total_seconds())
 
 
 def refused_file(row: FileImport) -> Path | None:
@@ -135,7 +128,7 @@ def refused_file(row: FileImport) -> Path | None:
         return _drawer().bring(row.directory, row.REFUSED) if row.rows_refused else None
     except FileNotFoundError:
         return None
-    except StorageError as error:
+    except OSError as error:
         logger.warning("The refused rows of import %d are out of reach: %s", row.pk, error)
         return None
 
@@ -192,11 +185,10 @@ def _keep(files: Sequence[Upload], received: FileImport) -> None:
             for chunk in file.chunks():
                 kept.write(chunk)
                 failpoint("import.file")
-        unpack_workbook(path, limit=UNPACKED * settings.IMPORT_LIMIT)
 
 
 def _look(received: FileImport) -> None:
-    records = read_files(received.paths)
+    records = read_files(received.paths, most_rows=settings.IMPORT_ROWS)
     status = Anomaly.Status(received.anomaly_status)
     counts = import_records(records=records, user=None, status=status, dry_run=True)
     for name, count in _counts(records, counts).items():
@@ -207,9 +199,9 @@ def _look(received: FileImport) -> None:
     received.first_rows = _first_rows(records)
     received.problems = [
         [Path(problem.file).name, problem.line, problem.message]
-        for problem in records.problems[:FIRST_PROBLEMS]
+        for problem in islice(records.problems(), FIRST_PROBLEMS)
     ]
-    if records.reasons:
+    if records.rows_refused:
         _write_refused(received.refused_path, records)
 
 
@@ -219,7 +211,7 @@ def _counts(records: FileRecords, counts: RecordCounts) -> dict[str, int]:
         "rows_created": counts.created,
         "rows_updated": counts.updated,
         "rows_unchanged": counts.unchanged,
-        "rows_duplicate": len(records.duplicates),
+        "rows_duplicate": records.rows_duplicate,
         "rows_refused": records.rows_refused,
     }
 

@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from training import gate
 from training.models import Finding
 
 Code = Finding.Code
@@ -17,6 +18,10 @@ Severity = Finding.Severity
 START_QUEUE = _("Start it: python manage.py qcluster, or systemctl restart anomalies-queue.")
 LOOK_AT_FILES = _(
     "Look at the disk, then verify again. If it stays damaged: activate another version, or restore a backup."
+)
+LOOK_AT_DAMAGE = _(
+    "Look at the disk. If the version serves, it gets its files back from a backup by itself."
+    " If this stays, no backup holds it: activate another version."
 )
 
 # Per code: what is wrong, and what to do. `facts` fill in the names.
@@ -58,7 +63,7 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The files of %(name)s are missing."),
         _("Put the directory back from a copy of MEDIA_ROOT, or restore another backup."),
     ),
-    Code.VERSION_DAMAGED: (_("The files of %(name)s do not verify: %(reason)s"), LOOK_AT_FILES),
+    Code.VERSION_DAMAGED: (_("The files of %(name)s do not verify: %(reason)s"), LOOK_AT_DAMAGE),
     Code.VERSION_NOT_LOADED: (_("This process cannot load the active version: %(reason)s"), LOOK_AT_FILES),
     Code.BACKUP_DAMAGED: (
         _("%(name)s does not verify: %(reason)s"),
@@ -77,7 +82,7 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The delivery log says why: look at the mail server and the webhooks."),
     ),
     Code.DISK_LOW: (
-        _("%(host)s has %(free)d MiB free where models and backups are kept; %(needed)d are needed."),
+        _("%(host)s has %(free)d MiB free in %(where)s; %(needed)d are needed."),
         _("Make room, or keep fewer backups and versions (Training schedule, Retention)."),
     ),
     Code.CLOCK_OFF: (
@@ -89,18 +94,15 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("Start it, and look at DATABASE_URL: python manage.py doctor."),
     ),
     Code.VERSION_NOT_COMPARED: (
-        _("%(version)s was not compared with the version that serves: %(reason)s"),
-        _("It was not activated by itself. Compare them by hand, then activate it or keep the champion."),
+        _("Version %(version)s was not activated by itself: %(reason)s"),
+        _("Look at its figures, then activate it, or keep the champion, on its page."),
     ),
     Code.NODE_INCOMPATIBLE: (
         _("%(node)s has other libraries than the active version: %(reason)s"),
         _("Install the same release there (pip install -r requirements.txt), then start it again."),
     ),
     Code.FILES_UNKNOWN: (
-        _(
-            "Directories in %(where)s are signed with our keys, but no row knows them:"
-            " %(count)d, such as %(example)s."
-        ),
+        _("Signed directories in %(where)s that no row knows: %(count)d, such as %(example)s."),
         _("Nothing was removed. python manage.py doctor --fix moves them aside; then remove them by hand."),
     ),
     Code.STORAGE_FOREIGN: (
@@ -134,7 +136,13 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The last %(count)d trainings failed: %(reason)s"),
         _("The session's page says why and what to do."),
     ),
+    Code.CHECK_FAILING: (
+        _("%(host)s cannot look for %(codes)s: %(reason)s"),
+        _("What it would have found is not known. If this stays, read the queue's log."),
+    ),
 }
+# Facts that rows of before do not have.
+NOT_TOLD: dict[str, Any] = {"where": "MEDIA_ROOT"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,15 +166,24 @@ class Trouble:
     @property
     def sentence(self) -> str:
         """What is wrong, in the language that is active."""
-        return str(WORDS[self.code][0]) % (self.facts | self._reason)
+        return self._filled(WORDS[self.code][0])
 
     @property
     def action(self) -> str:
-        return str(WORDS[self.code][1]) % self.facts
+        return self._filled(WORDS[self.code][1])
+
+    def _filled(self, words: Promise) -> str:
+        """A row of another release may lack a fact: then its code's name has to do."""
+        try:
+            return str(words) % (NOT_TOLD | self.facts | self._reason)
+        except (KeyError, TypeError, ValueError):
+            return str(self.code.label)
 
     @property
     def _reason(self) -> dict[str, str]:
         """One of the product's own in the language that is active; what an error said, as it said it."""
+        if why := self.facts.get("why"):
+            return {"reason": gate.describe(why)}
         return {"reason": gettext(reason)} if (reason := self.facts.get("reason")) else {}
 
     def as_json(self) -> dict[str, Any]:

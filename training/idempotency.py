@@ -5,6 +5,7 @@ there is no moment at which the work exists and nobody knows whose it is. What f
 over: the same request begins it anew. See draft-ietf-httpapi-idempotency-key-header.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.db.models import QuerySet
 
-from training.errors import KeyReusedError
+from training.errors import KeyReusedError, TrainingError
 from training.models.begun import IN_VAIN, BegunByRequest
 
 Begun = TypeVar("Begun", bound=BegunByRequest)
@@ -29,6 +30,25 @@ class RequestKey:
 def columns_of(request: RequestKey | None) -> dict[str, str]:
     """What the row that the request begins says of it."""
     return {"request_key": request.key, "request_digest": request.digest} if request else {}
+
+
+def begin_once(
+    *, rows: QuerySet[Begun], request: RequestKey | None, user: User | None, begin: Callable[[], Begun]
+) -> Begun:
+    """Return the row that the request began when it came before, or the one that `begin` makes now.
+
+    Of requests that come at once, one begins and the others get its row. `begin` refuses those by some
+    TrainingError, since the first check saw nothing yet: so it is asked again before they are refused.
+    Raises what `begin` raises, and KeyReusedError.
+    """
+    if begun := begun_by(rows, request, user):
+        return begun
+    try:
+        return begin()
+    except TrainingError:
+        if begun := begun_by(rows, request, user):
+            return begun
+        raise
 
 
 def begun_by(rows: QuerySet[Begun], request: RequestKey | None, user: User | None) -> Begun | None:

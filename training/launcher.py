@@ -6,6 +6,7 @@ there at once. What it logs, and at last how it ended, comes through the launche
 """
 
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -17,14 +18,21 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-from anomalyproject.logs import readable
+from anomalyproject.logs import pass_on, readable
 from training.processes import die_with_parent, kill_group, spawn_command
+
+logger = logging.getLogger(__name__)
 
 LAST_LINES = 5  # of what an attempt logs, kept for the reason
 LINE_LENGTH = 300  # characters
 ENDED = b"\0ended "  # begins the line that says how: the exit code, negative for a signal
 
 OnLine = Callable[[str], object]
+
+
+def how(code: int) -> str:
+    """How a process ended, in words."""
+    return f"with exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
 class Child:
@@ -42,13 +50,8 @@ class Child:
     def last_words(self) -> str:
         """How it ended and what it said last, fit for a reason."""
         assert self.exit_code is not None  # noqa: S101  # asked for once it ended
-        how = (
-            f"with exit code {self.exit_code}"
-            if self.exit_code >= 0
-            else f"killed by {signal.Signals(-self.exit_code).name}"
-        )
         hint = " (out of memory?)" if self.exit_code == -signal.SIGKILL else ""
-        return "\n".join([f"{how}{hint}.", *self.last_lines])
+        return "\n".join([f"{how(self.exit_code)}{hint}.", *self.last_lines])
 
     def wait(self, seconds: float | None = None) -> int | None:
         """The exit code, or None when it still runs after so many seconds."""
@@ -84,6 +87,7 @@ class Launcher:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_idle = False
 
     def __enter__(self) -> Self:
         return self
@@ -98,12 +102,24 @@ class Launcher:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = spawn_command("run_training", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            self._is_idle = True
+            threading.Thread(target=self._report_death, args=(self._process,), daemon=True).start()
         return self._process
+
+    def _report_death(self, process: "subprocess.Popen[bytes]") -> None:
+        """Of a launcher that waits for an order nobody else would notice: say so, and what it said last."""
+        code = process.wait()
+        if self._process is process and self._is_idle:
+            logger.warning("The launcher of trainings died (%s): the next training starts another", how(code))
+            assert process.stderr is not None  # noqa: S101  # it was started with a pipe
+            for line in process.stderr:
+                pass_on(line.decode(errors="replace"))
 
     @contextmanager
     def launch(self, session_id: int, number: int, *, on_line: OnLine) -> Iterator[Child]:
         """An attempt at the session, killed with all it started when the block ends before it does."""
         launcher = self.warm()
+        self._is_idle = False
         assert launcher.stdin is not None  # noqa: S101  # it was started with a pipe
         child = Child(launcher, on_line)
         try:
@@ -114,13 +130,15 @@ class Launcher:
         finally:
             if child.exit_code is None:
                 child.kill()
+            self._is_idle = launcher.poll() is None
 
     def close(self) -> None:
         """End the launcher, and an attempt that still runs."""
-        if self._process is not None:
-            kill_group(self._process)
-            with self._process:
-                self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            kill_group(process)
+            with process:
+                pass
 
 
 def serve_orders(run: Callable[[int, int], None]) -> None:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from training.database import database_now
 from training.findings import Code, Trouble, trouble_of
 from training.models import (
     Activation,
@@ -149,7 +150,9 @@ def _tell(event: Event, data: dict[str, Any], page: str) -> None:
 def _write(
     event: Event, data: dict[str, Any], page: str, listeners: "list[Webhook | MailSubscription]"
 ) -> list[Delivery]:
-    message_id, payload = uuid.uuid4(), _payload(event, data, page)
+    if not listeners:
+        return []
+    message_id, payload, now = uuid.uuid4(), _payload(event, data, page), database_now()
     with transaction.atomic():
         return Delivery.objects.bulk_create(
             Delivery(
@@ -160,6 +163,8 @@ def _write(
                 webhook=each if isinstance(each, Webhook) else None,
                 subscription=each if isinstance(each, MailSubscription) else None,
                 destination=str(each)[:150],
+                created_at=now,
+                next_attempt_at=now,
             )
             for each in listeners
         )

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 
+from training.database import database_now
 from training.errors import FrozenError, NotAllowedNowError
 from training.models import TrainingPolicy
 from training.models.policy import ONLY
@@ -54,7 +54,7 @@ def freeze(*, user: User | None, reason: str, until: datetime | None = None) -> 
     """
     if not reason.strip():
         raise NotAllowedNowError("A freeze needs a reason.")
-    now = timezone.now()
+    now = database_now()
     if until is not None and until <= now:
         raise NotAllowedNowError("The end of a freeze must lie ahead.")
     changes = {"frozen_at": now, "frozen_until": until, "frozen_by": user, "freeze_reason": reason.strip()}

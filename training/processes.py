@@ -6,18 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from django.conf import settings
+
+from anomalyproject.logs import logs_are_json, pass_on
 
 logger = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
-BATCH_NICE = 10  # of trainings, prediction jobs, reports and backups: answers to people go first
+BATCH_NICE = 5  # of trainings, prediction jobs, reports and backups: answers to people go first
 STOPPED_BY_SIGNAL = 128 + signal.SIGTERM  # the exit code that a shell reports
 
 
@@ -39,6 +43,9 @@ class StopRequest:
         return self.requested
 
 
+leaving = StopRequest()  # this process was asked to end: whatever waits within it answers now
+
+
 @contextmanager
 def stop_requests(*signals: signal.Signals) -> Iterator[StopRequest]:
     """Turn these signals into a request for the length of the block. Main thread only."""
@@ -58,10 +65,26 @@ def stop_requests(*signals: signal.Signals) -> Iterator[StopRequest]:
 def spawn_command(
     *arguments: str, stdin: int = subprocess.DEVNULL, stderr: int | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start one of our own commands in a process group of its own; it must call `die_with_parent`."""
+    """Start one of our own commands in a process group of its own; it must call `die_with_parent`.
+
+    Where lines are JSON and `stderr` is not the caller's, what it prints without asking Python's logging
+    becomes such on the way: a fatal error of the interpreter, a word of a library.
+    """
     manage = settings.BASE_DIR / "manage.py"
     command: Sequence[str] = [sys.executable, str(manage), *arguments, f"--parent={os.getpid()}"]
-    return subprocess.Popen(command, stdin=stdin, stderr=stderr, start_new_session=True)
+    if stderr is not None or not logs_are_json():
+        return subprocess.Popen(command, stdin=stdin, stderr=stderr, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    threading.Thread(target=_pass_on_lines, args=(process.stdout,), daemon=True).start()
+    return process
+
+
+def _pass_on_lines(output: IO[bytes]) -> None:
+    with output:
+        for line in output:
+            pass_on(line.decode(errors="replace"))
 
 
 def kill_group(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGKILL) -> None:

@@ -16,9 +16,9 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from training.database import database_now
 from training.errors import LeaseLostError, NotAllowedNowError
 from training.models import Activation, Anomaly, ModelVersion, QualityCheck, QualityReport
 from training.models.quality_check import QualityCheckQuerySet
@@ -39,7 +39,9 @@ def request_check(*, kind: str, trigger: QualityCheck.Trigger, user: User | None
     """Have a report made, whether or not anything has changed. NotAllowedNowError while one waits or runs."""
     try:
         with transaction.atomic():
-            return QualityCheck.objects.create(kind=kind, trigger=trigger, requested_by=user)
+            return QualityCheck.objects.create(
+                kind=kind, trigger=trigger, requested_by=user, queued_at=database_now()
+            )
     except IntegrityError as error:
         raise NotAllowedNowError("A quality check of this kind is queued or running already.") from error
 
@@ -66,7 +68,8 @@ def plan_checks() -> None:
     policy = current_policy()
     if not policy.quality_enabled:
         return
-    recent = Q(trigger=Trigger.ACTIVATION, queued_at__gt=timezone.now() - ACTIVATIONS_APART)
+    now = database_now()
+    recent = Q(trigger=Trigger.ACTIVATION, queued_at__gt=now - ACTIVATIONS_APART)
     busy = set(
         QualityCheck.objects.filter(Q(status__in=QualityCheck.ACTIVE) | recent).values_list("kind", flat=True)
     )
@@ -74,7 +77,7 @@ def plan_checks() -> None:
         had = set(QualityCheck.objects.filter(**occasion).values_list("kind", flat=True))
         if wanted := [kind for kind in Kind if kind not in had | busy]:
             QualityCheck.objects.bulk_create(
-                (QualityCheck(kind=kind, **occasion) for kind in wanted), ignore_conflicts=True
+                (QualityCheck(kind=kind, queued_at=now, **occasion) for kind in wanted), ignore_conflicts=True
             )
             busy.update(wanted)
 
@@ -94,7 +97,7 @@ def _occasions(cron: str) -> Iterator[dict[str, Any]]:
 def last_due(cron: str) -> datetime | None:
     """When the cron line was due last, UTC; None for what is no cron line, or was never due."""
     try:
-        due: datetime = croniter(cron, timezone.now()).get_prev(datetime)
+        due: datetime = croniter(cron, database_now()).get_prev(datetime)
     except (ValueError, AttributeError, TypeError):
         logger.exception("The cron line of the quality reports cannot be used")
         return None
@@ -153,7 +156,7 @@ def make_report(check: QualityCheck) -> None:
 
 def beat(check: QualityCheck) -> None:
     """Renew the lease. Raises LeaseLostError."""
-    _write(check, heartbeat_at=timezone.now())
+    _write(check, heartbeat_at=database_now())
 
 
 def advance(check: QualityCheck, progress: int) -> None:
@@ -194,12 +197,12 @@ def has_ended(check: QualityCheck) -> bool:
 
 def _free() -> QualityCheckQuerySet:
     """Nobody holds it, or its holder fell silent."""
-    silent = Q(status=Status.RUNNING, heartbeat_at__lt=timezone.now() - LEASE)
+    silent = Q(status=Status.RUNNING, heartbeat_at__lt=database_now() - LEASE)
     return QualityCheck.objects.filter(Q(status=Status.QUEUED) | silent)
 
 
 def _begin(found: QualityCheckQuerySet) -> bool:
-    now = timezone.now()
+    now = database_now()
     taken = found.update(
         status=Status.RUNNING,
         progress=0,
@@ -211,7 +214,7 @@ def _begin(found: QualityCheckQuerySet) -> bool:
 
 
 def _end(found: QualityCheckQuerySet, status: QualityCheck.Status, **changes: Any) -> bool:
-    ended = found.update(status=status, finished_at=timezone.now(), **changes) == 1
+    ended = found.update(status=status, finished_at=database_now(), **changes) == 1
     if ended and status == Status.FAILED:
         logger.error("A quality check has failed: %s", changes["reason"])
     return ended

@@ -17,8 +17,15 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from training import artifacts, backups, notices, records, versions
-from training.errors import BackupError, SessionActiveError, StorageError, UnservableVersionError
+from training import artifacts, backups, notices, records, sessions, versions
+from training.errors import (
+    BackupError,
+    IncompatibleBackupError,
+    IncompatibleVersionError,
+    SessionActiveError,
+    StorageError,
+    UnservableVersionError,
+)
 from training.ml.errors import TamperedArtifactError
 from training.ml.failpoints import failpoint
 from training.ml.manifest import Manifest
@@ -122,9 +129,12 @@ def restore_backup(
 
     Nothing is lost: the present is backed up first, records that the backup does not hold go back to
     the review queue, and every change is kept in the history. All or nothing, whenever it is killed.
-    Raises SessionActiveError during a training, BackupError when the backup cannot be used.
+    Raises SessionActiveError during a training, BackupError when the backup cannot be used, StorageError when
+    the storage is another installation's.
     """
+    sessions.recover_sessions()  # one that died is not in the way
     _refuse_during_session()
+    artifacts.require_own_storage()
     on_step("Verifying the backup")
     manifest = artifacts.verify(backup)
     failpoint("restore.verified")
@@ -138,7 +148,7 @@ def restore_backup(
         on_step("Backing up the present")
         safety_backup = backups.create_backup(kind=Backup.Kind.BEFORE_RESTORE, user=user)
         failpoint("restore.backed_up")
-        files = _make_servable(version, manifest) if version else None
+        files = make_servable(version, manifest) if version else None
         failpoint("restore.servable")
         on_step("Switching the model and the records")
         reason = f"Restored from {backup.name}"
@@ -151,7 +161,7 @@ def restore_backup(
             reopened = _reopen(np.setdiff1d(approved, kept), user=user, reason=reason)
             failpoint("restore.reopened")
             if version and files:
-                _claim_files(version, files)
+                claim_files(version, files)
             failpoint("restore.claimed")
             versions.set_active(version=version, reason=Activation.Reason.RESTORE, user=user, note=reason)
             if version:
@@ -275,12 +285,15 @@ def _version_of(manifest: Manifest) -> ModelVersion | None:
     try:
         if not backups.holds_model(manifest):
             artifacts.load_scorer(version)
+    except IncompatibleVersionError as error:
+        words = f"{manifest.path.name} holds the records, and this node cannot load their model: {error}"
+        raise IncompatibleBackupError(words) from error
     except UnservableVersionError as error:
         raise BackupError(f"{manifest.path.name} holds the records, but no model: {error}") from error
     return version
 
 
-def _make_servable(version: ModelVersion, backup: Manifest) -> Manifest:
+def make_servable(version: ModelVersion, backup: Manifest) -> Manifest:
     """The version's directory with the backup's files, written anew when it was removed or damaged.
 
     What stands in its place is renamed, never deleted. Raises BackupError.
@@ -364,7 +377,7 @@ def _reopen(keys: "npt.NDArray[np.int64]", *, user: User | None, reason: str) ->
     return len(keys)
 
 
-def _claim_files(version: ModelVersion, files: Manifest) -> None:
+def claim_files(version: ModelVersion, files: Manifest) -> None:
     """The row says what the directory now holds. Raises BackupError when it was pruned meanwhile."""
     unchanged = ModelVersion.objects.filter(pk=version.pk, pruned_at=version.pruned_at)
     if not unchanged.update(

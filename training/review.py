@@ -28,22 +28,22 @@ def approve(
     reason: str = "",
     is_settled: bool = False,
 ) -> int:
-    """Approve those that have all three scores (or get them from `scores`); how many changed.
+    """Approve the pending ones that have all three scores (or get them from `scores`); how many changed.
 
-    What two people review is left alone, unless it `is_settled`: see `double_review`.
+    What somebody decided stays as it is: `correct` and `reopen` are there for that. What two people review is
+    left alone, too, unless it `is_settled`: see `double_review`.
     """
 
     for_two = 0 if is_settled else current_policy().share_for_two
 
     def change(anomaly: Anomaly) -> bool:
-        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two(for_two):
+        if anomaly.status != Anomaly.Status.PENDING or anomaly.needs_two(for_two):
             return False
-        changed = _set_scores(anomaly, scores or {})
-        if not anomaly.is_scored or (anomaly.status == Anomaly.Status.APPROVED and not changed):
-            return False
-        return _set_status(anomaly, Anomaly.Status.APPROVED)
+        _set_scores(anomaly, scores or {})
+        return anomaly.is_scored and _set_status(anomaly, Anomaly.Status.APPROVED)
 
-    return _change_all(anomalies, change, user=user, reason=reason)
+    left_alone = None if is_settled else _under_review
+    return _change_all(anomalies, change, user=user, reason=reason, left_alone=left_alone)
 
 
 def reject(*, anomalies: Iterable[Anomaly], user: User | None, reason: str = "") -> int:
@@ -129,15 +129,30 @@ def _set_status(anomaly: Anomaly, status: Anomaly.Status) -> bool:
     return True
 
 
+def _under_review(ids: Sequence[int]) -> set[int]:
+    """Those of which a reviewer gave scores that wait for a second one's, or for adjudication."""
+    return set(Review.objects.open().filter(anomaly__in=ids).values_list("anomaly_id", flat=True))
+
+
 def _change_all(
-    anomalies: Iterable[Anomaly], change: Callable[[Anomaly], bool], *, user: User | None, reason: str
+    anomalies: Iterable[Anomaly],
+    change: Callable[[Anomaly], bool],
+    *,
+    user: User | None,
+    reason: str,
+    left_alone: Callable[[Sequence[int]], set[int]] | None = None,
 ) -> int:
-    """Apply `change` to the locked rows, so that of two reviewers the second sees what the first did."""
+    """Apply `change` to the locked rows, so that of two reviewers the second sees what the first did.
+
+    `left_alone` chooses, of the locked rows, those that are not to be changed.
+    """
     ids = sorted(set(_ids(anomalies)))
     changed: list[Anomaly] = []
     with transaction.atomic():
         for start in range(0, len(ids), CHUNK):
-            changed += _change_some(ids[start : start + CHUNK], change, user, reason)
+            rows = _locked(ids[start : start + CHUNK])
+            left = left_alone([row.pk for row in rows]) if left_alone else set()
+            changed += _change_some([row for row in rows if row.pk not in left], change, user, reason)
     return len(changed)
 
 
@@ -148,13 +163,17 @@ def _ids(anomalies: Iterable[Anomaly]) -> Iterable[int]:
     return (anomaly.pk for anomaly in anomalies)
 
 
+def _locked(ids: Sequence[int]) -> list[Anomaly]:
+    return list(Anomaly.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+
+
 def _change_some(
-    ids: Sequence[int], change: Callable[[Anomaly], bool], user: User | None, reason: str
+    rows: Sequence[Anomaly], change: Callable[[Anomaly], bool], user: User | None, reason: str
 ) -> list[Anomaly]:
     """One UPDATE of all rows that get the same values, and one INSERT that copies them to the history."""
     changed: list[Anomaly] = []
     alike: defaultdict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
-    for row in Anomaly.objects.select_for_update().filter(pk__in=ids).order_by("pk"):
+    for row in rows:
         before = _decision(row)
         if change(row):
             changed.append(row)
@@ -162,8 +181,8 @@ def _change_some(
             alike[values].append(row.pk)
     now = timezone.now()
     for values, same in alike.items():
-        rows = Anomaly.objects.filter(pk__in=same)
-        rows.update(**dict(values), reviewed_by=user, reviewed_at=now, updated_at=now)
+        alike_rows = Anomaly.objects.filter(pk__in=same)
+        alike_rows.update(**dict(values), reviewed_by=user, reviewed_at=now, updated_at=now)
     if changed:
         noted = Anomaly.objects.filter(pk__in=[row.pk for row in changed])
         noted.note_history("~", user=user, reason=reason)

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from training import sessions
+from training.database import database_now
 from training.errors import NothingApprovedError, SessionActiveError
 from training.models import Anomaly, ModelVersion, TrainingSession
 from training.policy import change_policy, current_policy, frozen_sentence
@@ -31,7 +32,7 @@ DISABLED, FOREVER = 0, -1  # Schedule.repeats
 def next_time(cron: str, after: datetime | None = None) -> datetime:
     """When a cron line is due next, UTC. Raises ValueError when it is no cron line, or never due."""
     try:
-        due: datetime = croniter(cron, after or timezone.now()).get_next(datetime)
+        due: datetime = croniter(cron, after or database_now()).get_next(datetime)
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{cron!r} is not a cron line") from error
     return due
@@ -40,7 +41,7 @@ def next_time(cron: str, after: datetime | None = None) -> datetime:
 def is_cron_line(line: str) -> bool:
     """Whether it has five fields and is due some day."""
     try:
-        next_time(line)
+        next_time(line, after=timezone.now())  # whatever the moment: no database is asked
     except ValueError:
         return False
     return len(line.split()) == CRON_FIELDS
@@ -161,5 +162,6 @@ def _skip(reason: str, cause: TrainingSession.Cause) -> TrainingSession:
         status=TrainingSession.Status.SKIPPED,
         reason=reason,
         cause=cause,
-        finished_at=timezone.now(),
+        queued_at=(now := database_now()),
+        finished_at=now,
     )

@@ -3,7 +3,7 @@
 The holder of a running session is who raised `attempts` last, as long as its heartbeat is younger than the
 lease. Nobody else writes to the row, and a holder that fell silent publishes nothing: whoever looks next
 (the queue's watchdog, a request, a status call) takes the session back with `recover_sessions`.
-Several machines on one database need clocks that agree to within a few seconds.
+Every moment here is the database's (`database_now`): the nodes' own clocks may differ.
 """
 
 import logging
@@ -14,13 +14,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import Error, IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django_q.tasks import async_task
 
-from training import notices
+from training import nodes, notices, outages
+from training.database import database_now
 from training.errors import (
     LeaseLostError,
     NotAllowedNowError,
@@ -28,10 +28,12 @@ from training.errors import (
     NoWorkerError,
     SessionActiveError,
 )
-from training.idempotency import RequestKey, begun_by, columns_of, is_repeat
+from training.idempotency import RequestKey, begin_once, begun_by, columns_of, is_repeat
 from training.ml.failpoints import failpoint
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 from training.models.session import TrainingSessionQuerySet
+from training.outages import DatabaseUnavailableError, answering_within
+from training.processes import leaving
 from training.records import RecordCounts, ScoredReport, store_records
 from training.session_log import note_event, note_step
 
@@ -44,6 +46,8 @@ Cause = TrainingSession.Cause
 RUN_SESSION = "training.tasks.run_session"
 WORKER_COMMAND = "python manage.py qcluster"
 POLL_SECONDS = 0.05
+LOST_SECONDS = 0.5  # between looks while the database does not answer
+LOOK_SECONDS = 5.0  # that it has for an answer
 
 
 def accept_batch(
@@ -54,8 +58,17 @@ def accept_batch(
     A `request` that came before gets its session of then. Raises SessionActiveError while another session is
     queued or running, KeyReusedError; nothing is stored then.
     """
-    if begun := begun_by(TrainingSession.objects.all(), request, user):
-        return begun
+    return begin_once(
+        rows=TrainingSession.objects.all(),
+        request=request,
+        user=user,
+        begin=lambda: _accept(reports, user, request),
+    )
+
+
+def _accept(
+    reports: Sequence[ScoredReport], user: User | None, request: RequestKey | None
+) -> TrainingSession:
     _refuse_while_active()
     with transaction.atomic():
         session = _create(trigger=TrainingSession.Trigger.API, user=user, request=request)
@@ -84,8 +97,17 @@ def start_session(
     A `request` that came before gets its session of then. Raises SessionActiveError, KeyReusedError, or
     NothingApprovedError when there is nothing to train on.
     """
-    if begun := begun_by(TrainingSession.objects.all(), request, user):
-        return begun
+    return begin_once(
+        rows=TrainingSession.objects.all(),
+        request=request,
+        user=user,
+        begin=lambda: _start(trigger, user, request, enqueue=enqueue),
+    )
+
+
+def _start(
+    trigger: TrainingSession.Trigger, user: User | None, request: RequestKey | None, *, enqueue: bool
+) -> TrainingSession:
     _refuse_while_active()
     if not Anomaly.objects.approved().exists():
         raise NothingApprovedError("There is no approved anomaly to train on. Import or approve some first.")
@@ -113,22 +135,22 @@ def cancel_session(*, session: TrainingSession, user: User | None = None) -> Non
 # --- For who waits -----------------------------------------------------------------------------
 
 
-def wait_for_claim(session: TrainingSession, seconds: float) -> bool:
-    """Wait until a worker took the session (or it ended); False when nobody did in time."""
+def wait_for_claim(session: TrainingSession, seconds: float) -> bool | None:
+    """Wait until a worker took the session (or it ended); False when nobody did in time.
+
+    None when nobody knows: the database does not answer, or this process is about to end.
+    """
     return _wait(session, seconds, lambda: session.status != Status.QUEUED)
 
 
 def wait_for_end(session: TrainingSession, seconds: float) -> bool:
-    """Wait until the session ended; False when it still goes on. The row is read again either way."""
-    return _wait(session, seconds, lambda: not session.is_active)
+    """Wait until the session ended; False when it still goes on, or nobody knows. The row is read again."""
+    return _wait(session, seconds, lambda: not session.is_active) is True
 
 
 def expire_unclaimed(session: TrainingSession) -> None:
     """End a session that no worker took. Raises NoWorkerError, unless one took it at the last moment."""
-    reason = (
-        f"No queue worker took the training session within {settings.TRAINING_CLAIM_WAIT} s. "
-        f"Start one with: {WORKER_COMMAND}. The records are kept."
-    )
+    reason = f"{_nobody_took_it(settings.TRAINING_CLAIM_WAIT)}. The records are kept."
     unclaimed = TrainingSession.objects.filter(pk=session.pk, status=Status.QUEUED)
     expired = _end(unclaimed, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
     session.refresh_from_db()
@@ -136,16 +158,40 @@ def expire_unclaimed(session: TrainingSession) -> None:
         raise NoWorkerError(reason)
 
 
-def _wait(session: TrainingSession, seconds: float, done: Callable[[], bool]) -> bool:
-    """Who waits also looks: a session whose worker died, watchdog and all, keeps no request waiting."""
+def _wait(session: TrainingSession, seconds: float, done: Callable[[], bool]) -> bool | None:
+    """Whether it was done in time; None when nobody knows.
+
+    The wait outlasts a database that goes and comes.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        session.refresh_from_db()
-        if session.is_active and _recover(session):
+        is_known = _look_again(session)
+        if is_known and done():
+            return True
+        if leaving.is_set():
+            return None
+        if time.monotonic() >= deadline:
+            return False if is_known else None
+        time.sleep(POLL_SECONDS if is_known else LOST_SECONDS)
+
+
+def _look_again(session: TrainingSession) -> bool:
+    """Read the row again; False when the database does not answer: the next look connects anew.
+
+    Who waits also looks: a session whose worker died, watchdog and all, keeps no request waiting.
+    """
+    try:
+        with answering_within(LOOK_SECONDS):
             session.refresh_from_db()
-        if done() or time.monotonic() >= deadline:
-            return done()
-        time.sleep(POLL_SECONDS)
+            if session.is_active and _recover(session):
+                session.refresh_from_db()
+    except (Error, DatabaseUnavailableError) as error:
+        if outages.report(error) is None:
+            raise
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        return False
+    return True
 
 
 # --- For the holder ----------------------------------------------------------------------------
@@ -179,7 +225,7 @@ def retry(session_id: int, attempt: int) -> int | None:
 
 def beat(session_id: int, attempt: int) -> bool:
     """Renew the lease; True when somebody asked to cancel. Raises LeaseLostError."""
-    _write(session_id, attempt, heartbeat_at=timezone.now())
+    _write(session_id, attempt, heartbeat_at=database_now())
     return TrainingSession.objects.filter(pk=session_id, cancel_requested=True).exists()
 
 
@@ -266,11 +312,20 @@ def _recover(session: TrainingSession) -> bool:
     limit = timedelta(seconds=settings.TRAINING_QUEUE_LIMIT)
     # The wait for a dead worker's lease counts too, half at most: everything may have been down for a day.
     waited = min(session.queued_at - (session.heartbeat_at or session.queued_at), limit / 2)
-    if timezone.now() - session.queued_at <= limit - waited:
+    if database_now() - session.queued_at <= limit - waited:
         return False
     seconds = round((limit - waited).total_seconds())
-    reason = f"No queue worker took the training session within {seconds} s. Start one with: {WORKER_COMMAND}"
+    reason = _nobody_took_it(seconds)
     return _end(queued, Status.FAILED, reason=reason, cause=Cause.NO_WORKER)
+
+
+def _nobody_took_it(seconds: float) -> str:
+    """With why the nodes that live did not."""
+    refusals = nodes.queue_refusals()
+    why = f" These have other libraries than the active version: {'; '.join(refusals)}." if refusals else ""
+    return (
+        f"No queue worker took the training session within {seconds} s.{why} Start one with: {WORKER_COMMAND}"
+    )
 
 
 def _take_back(session: TrainingSession, *, cause: str) -> bool:
@@ -287,7 +342,7 @@ def _take_back(session: TrainingSession, *, cause: str) -> bool:
         return _end(held, Status.FAILED, reason=reason, cause=Cause.DIED)
     with transaction.atomic():
         requeued = held.filter(cancel_requested=False).update(
-            status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=timezone.now()
+            status=Status.QUEUED, step=Step.WAIT, progress=0, queued_at=database_now()
         )
         if requeued:
             note_event(session.pk, session.attempts, f"{cause}: the session is queued again.")
@@ -308,12 +363,22 @@ def _refuse_while_active() -> None:
 def _create(
     *, trigger: TrainingSession.Trigger, user: User | None, request: RequestKey | None
 ) -> TrainingSession:
+    """The one active session. Raises SessionActiveError when there is another, or its request came before.
+
+    To be called first in a transaction: whoever comes at the same moment waits for its end. The constraint
+    on keys knows no requests of nobody, so those are asked for here, where no other can begin any more.
+    """
     try:
-        return TrainingSession.objects.create(trigger=trigger, requested_by=user, **columns_of(request))
+        session = TrainingSession.objects.create(
+            trigger=trigger, requested_by=user, queued_at=database_now(), **columns_of(request)
+        )
     except IntegrityError as error:
         if "one_active_session" in str(error) or is_repeat(error):
             raise SessionActiveError from error
         raise
+    if user is None and begun_by(TrainingSession.objects.exclude(pk=session.pk), request, user):
+        raise SessionActiveError
+    return session
 
 
 def _note_counts(session: TrainingSession, counts: RecordCounts) -> None:
@@ -327,7 +392,7 @@ def _note_counts(session: TrainingSession, counts: RecordCounts) -> None:
 
 
 def _begin(found: TrainingSessionQuerySet) -> bool:
-    now = timezone.now()
+    now = database_now()
     return (
         found.update(
             status=Status.RUNNING,
@@ -345,7 +410,7 @@ def _end(found: TrainingSessionQuerySet, status: TrainingSession.Status, **chang
     """Bring it to its end, with the notice of that in the same transaction; False when it is not found."""
     with transaction.atomic():
         session = found.select_for_update().first()
-        if session is None or not found.update(status=status, finished_at=timezone.now(), **changes):
+        if session is None or not found.update(status=status, finished_at=database_now(), **changes):
             return False
         session.refresh_from_db()
         notices.session_ended(session=session)
@@ -355,7 +420,7 @@ def _end(found: TrainingSessionQuerySet, status: TrainingSession.Status, **chang
 def _held(session_id: int, attempt: int) -> TrainingSessionQuerySet:
     lease = timedelta(seconds=settings.TRAINING_LEASE)
     return TrainingSession.objects.filter(
-        pk=session_id, status=Status.RUNNING, attempts=attempt, heartbeat_at__gt=timezone.now() - lease
+        pk=session_id, status=Status.RUNNING, attempts=attempt, heartbeat_at__gt=database_now() - lease
     )
 
 

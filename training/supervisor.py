@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from anomalyproject.logs import logged_with, pass_on
 from training import artifacts, backups, file_imports, sessions, versions
-from training.errors import LeaseLostError, TrainingError
+from training.errors import LeaseLostError, StorageError, TrainingError
 from training.launcher import Child, Launcher
 from training.ml.failpoints import failpoint
 from training.models import TrainingSession
@@ -177,6 +177,8 @@ def _tidy() -> None:
         removed = [*versions.prune_versions(), *backups.prune_backups(), *artifacts.sweep()]
         file_imports.sweep_imports()
         prune_lines()
+    except StorageError as error:  # out of reach, or another installation's: the sentence says it
+        logger.warning("Old versions and backups are not removed: %s", error)
     except (OSError, TrainingError, DatabaseError):
         logger.exception("Old versions and backups could not be removed")
     else:

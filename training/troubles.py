@@ -5,8 +5,12 @@ at any moment, also when no queue's watch lives to write it down, is `live`.
 """
 
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from django.conf import settings
@@ -15,56 +19,99 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 from django_q.models import Schedule
 
-from training import artifacts, nodes, schedules, upkeep
+from training import artifacts, dependencies, gate, nodes, outages, schedules, upkeep
+from training.database import database_now
 from training.findings import Code, Severity, Trouble, trouble_of
-from training.models import Backup, Delivery, Finding, ModelVersion, QueueNode, TrainingSession
+from training.models import (
+    Activation,
+    Anomaly,
+    Backup,
+    Delivery,
+    Finding,
+    ModelVersion,
+    QueueNode,
+    TrainingSession,
+    WebNode,
+)
 from training.policy import current_policy
 
 Status = TrainingSession.Status
 
 LIVE = {Code.QUEUE_SILENT, Code.NODE_SILENT, Code.SESSION_UNCLAIMED, Code.LEASE_EXPIRED}
+FRESH = 10.0  # seconds for which what was tried is not tried again by `live`
 OVERDUE_AFTER = timedelta(minutes=10)
 NOTICES_LATE = timedelta(hours=1)
 CLOCK_TOLERANCE, CLOCK_LIMIT = 2.0, 5.0  # seconds: a warning, and serious
+HEARD_AGAIN = 10.0  # seconds within which whoever lives has said so, once the database is back
+FAILURES = 3  # trainings in a row that are no accident
+FAILURES_LOOKED_AT = 20
+DATABASE, TEMPORARY = "database", "temporary"  # disks beside that of MEDIA_ROOT, in subjects
 MIB = 1024 * 1024
 
 
 def current() -> list[Trouble]:
-    """All that is wrong now, the serious first: what the watch found, and what is seen at once."""
-    rows = {(row.code, row.subject): row for row in Finding.objects.current()}
-    seen = [*queue_silent(), *session_stuck()]
-    found = [trouble_of(row) for row in rows.values() if row.code not in LIVE]
-    return sorted([*seen, *found], key=lambda trouble: trouble.severity)
+    """All that is wrong now, the serious first: what the watch found, and what is seen at once.
+
+    Of what several nodes found, the worst. What a later release found has no words here: it is left out.
+    """
+    seen = {trouble.key: trouble for trouble in [*queue_silent(), *session_stuck(), *live()]}
+    for row in Finding.objects.current().filter(code__in=set(Code.values) - LIVE):
+        found = trouble_of(row)
+        here = seen.get(found.key)
+        seen[found.key] = replace(here, since=min(here.since, found.since)) if here else found
+    return sorted(seen.values(), key=lambda trouble: trouble.severity)
+
+
+def live() -> list[Trouble]:
+    """What this process sees by itself, without a row: storage, media, database and cache, tried for real.
+
+    It asks nothing of the database that the caller's connection would have to wait for, takes
+    `dependencies.PATIENCE` for each at most, and mostly nothing: what was tried lately is not tried again.
+    """
+    looks = (
+        dependencies.media_troubles,
+        dependencies.storage_troubles,
+        dependencies.database_read_only,
+        dependencies.cache_unreachable,
+    )
+    return [trouble for look in looks for trouble in look(max_age=FRESH)]
 
 
 # --- The queue ---------------------------------------------------------------------------------
 
 
 def queue_silent() -> Iterator[Trouble]:
-    """No node lives; or one of several does not."""
+    """No node lives; or one of several does not. One that ended in order has as long to be started again."""
+    if _is_too_early():
+        return
+    asked = database_now()  # not after an answer that was long in coming
     rows = list(QueueNode.objects.all())
-    silent = [row for row in rows if row.seen_at <= timezone.now() - nodes.SILENT_AFTER]
+    silent = [row for row in rows if row.seen_at <= asked - nodes.SILENT_AFTER]
     if len(silent) == len(rows):
-        since = max((row.seen_at for row in silent), default=timezone.now())
+        since = max((row.seen_at for row in silent), default=asked)
         yield Trouble(code=Code.QUEUE_SILENT, since=since)
         return
     for row in silent:
-        yield Trouble(
-            code=Code.NODE_SILENT,
-            subject=str(row),
-            severity=Severity.WARNING,
-            facts={"host": row.host, "seconds": _seconds_since(row.seen_at)},
-            since=row.seen_at,
-        )
+        if row.pid != nodes.LEFT:
+            yield Trouble(
+                code=Code.NODE_SILENT,
+                subject=str(row),
+                severity=Severity.WARNING,
+                facts={"host": row.host, "seconds": _seconds_since(row.seen_at)},
+                since=row.seen_at,
+            )
 
 
 def session_stuck() -> Iterator[Trouble]:
     """A session that nobody takes, or whose worker fell silent."""
-    patience = timedelta(seconds=settings.TRAINING_CLAIM_WAIT)
+    if _is_too_early():
+        return
+    claim, lease = (timedelta(seconds=s) for s in (settings.TRAINING_CLAIM_WAIT, settings.TRAINING_LEASE))
+    asked = database_now()
     for session in TrainingSession.objects.active():
         is_queued = session.status == Status.QUEUED
-        since = session.queued_at if is_queued else session.heartbeat_at or session.queued_at
-        if timezone.now() - since > patience if is_queued else session.lease_expired:
+        since = session.queued_at if is_queued else session.heard_at
+        if asked - since > (claim if is_queued else lease):
             yield Trouble(
                 code=Code.SESSION_UNCLAIMED if is_queued else Code.LEASE_EXPIRED,
                 subject=str(session.pk),
@@ -85,11 +132,23 @@ def schedule_troubles() -> Iterator[Trouble]:
     elif policy.enabled != (ours.repeats != schedules.DISABLED):
         is_off = gettext_noop("it is switched off")
         yield _wrong("", is_off if policy.enabled else gettext_noop("it is switched on"))
-    elif policy.enabled and ours.next_run < timezone.now() - OVERDUE_AFTER:
+    elif policy.enabled and _is_late(ours.next_run, OVERDUE_AFTER):
         due = f"{ours.next_run:%Y-%m-%d %H:%M} UTC"
         yield Trouble(code=Code.SCHEDULE_OVERDUE, facts={"due": due}, since=ours.next_run)
     if not policy.enabled:
         yield Trouble(code=Code.SCHEDULE_OFF, severity=Severity.WARNING)
+
+
+def trainings_failing() -> Iterator[Trouble]:
+    """The newest sessions failed one after the other; the first success ends it."""
+    counted = TrainingSession.objects.filter(status__in=[Status.SUCCEEDED, Status.FAILED]).order_by("-pk")
+    failed = list(takewhile(lambda each: each.status == Status.FAILED, counted[:FAILURES_LOOKED_AT]))
+    if len(failed) >= FAILURES:
+        yield Trouble(
+            code=Code.TRAININGS_FAILING,
+            facts={"count": len(failed), "reason": failed[0].reason.partition("\n")[0][:300]},
+            since=failed[-1].finished_at or failed[-1].queued_at,
+        )
 
 
 def _wrong(name: str, reason: str) -> Trouble:
@@ -98,13 +157,66 @@ def _wrong(name: str, reason: str) -> Trouble:
     )
 
 
+# --- Libraries and the gate --------------------------------------------------------------------
+
+
+def nodes_incompatible() -> Iterator[Trouble]:
+    """Nodes that live and have other libraries than the active version: a web node cannot answer with it."""
+    for node, reason in nodes.unable():
+        yield Trouble(
+            code=Code.NODE_INCOMPATIBLE,
+            subject=str(node),
+            severity=Severity.SERIOUS if isinstance(node, WebNode) else Severity.WARNING,
+            facts={"node": str(node), "reason": reason},
+        )
+
+
+def versions_not_compared() -> Iterator[Trouble]:
+    """Versions that were not activated by themselves since something was not known, until somebody looked.
+
+    Whoever activates a version, this or another one, or keeps the champion, has looked; when a later one was
+    compared and serves, there is nothing to look at any more.
+    """
+    waiting = ModelVersion.objects.filter(
+        pruned_at=None, is_active=False, declined_at=None, comparison__has_key=gate.WAITS
+    ).select_related("session")
+    for version in waiting:
+        if Activation.objects.filter(activated_at__gt=version.created_at).exists():
+            continue
+        if ModelVersion.objects.filter(declined_at__gt=version.created_at).exists():
+            continue
+        session = getattr(version, "session", None)
+        is_scheduled = session is not None and session.trigger == TrainingSession.Trigger.SCHEDULE
+        why = version.comparison[gate.WAITS]
+        yield Trouble(
+            code=Code.VERSION_NOT_COMPARED,
+            subject=str(version.pk),
+            severity=Severity.SERIOUS if is_scheduled else Severity.WARNING,
+            facts={"version": version.pk, "why": why, "reason": gate.describe_in_english(why)},
+            since=version.created_at,
+        )
+
+
 # --- The files ---------------------------------------------------------------------------------
 
 
+def storage_foreign() -> Iterator[Trouble]:
+    """A storage that is another installation's, or nobody knows whose."""
+    for where, reason in artifacts.foreign_storages().items():
+        yield Trouble(code=Code.STORAGE_FOREIGN, subject=where[:200], facts={"reason": reason})
+
+
 def files_orphaned() -> Iterator[Trouble]:
-    """What crashes left, an hour ago or longer; and whole backups that no row knows."""
+    """What crashes left, an hour ago or longer; and what is signed and no row knows.
+
+    After a jump of the clock what is being written now would seem that old.
+    """
+    if artifacts.has_another_mark() or clock.jumped_within(artifacts.GRACE):
+        return
     found = [(Code.FILES_ORPHANED, kind, artifacts.orphans(kind)) for kind in (ModelVersion, Backup)]
-    for code, kind, names in [*found, (Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups())]:
+    found.append((Code.FILES_UNKNOWN, ModelVersion, artifacts.unknown_versions()))
+    found.append((Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups(artifacts.GRACE)))
+    for code, kind, names in found:
         if names:
             yield Trouble(
                 code=code,
@@ -117,7 +229,10 @@ def files_orphaned() -> Iterator[Trouble]:
 def files_missing() -> Iterator[Trouble]:
     """Rows that claim files which are not there."""
     for model_class in (ModelVersion, Backup):
-        for row in model_class.objects.filter(pruned_at=None):
+        kept = model_class.objects.filter(pruned_at=None)
+        missing = [row for row in kept if not artifacts.is_there(row)]
+        # Looked at again: what was removed, or written anew, during the look is no trouble.
+        for row in kept.filter(pk__in=[row.pk for row in missing]) if missing else ():
             if not artifacts.is_there(row):
                 yield Trouble(
                     code=Code.FILES_MISSING,
@@ -141,14 +256,14 @@ def files_damaged() -> Iterator[Trouble]:
 
 def backup_due() -> Iterator[Trouble]:
     """No backup for a day longer than the queue waits to make one, or to read the newest one back."""
-    late = timezone.now() - timedelta(days=1)
-    due, newest = upkeep.backup_due_since(), upkeep.newest_backup()
-    if due is not None and due < late:
-        facts = {"days": (timezone.now() - due).days + settings.BACKUP_EVERY_DAYS}
+    late, newest = timedelta(days=1), upkeep.newest_backup()
+    due = upkeep.backup_due_since()
+    if due is not None and newest is not None and _is_late(due, late):
+        facts = {"days": (database_now() - due).days + settings.BACKUP_EVERY_DAYS}
         yield Trouble(code=Code.BACKUP_OLD, facts=facts, since=due)
     unread = upkeep.verification_due_since(newest) if newest else None
-    if newest is not None and unread is not None and unread < late:
-        told = {"name": newest.name, "days": (timezone.now() - unread).days}
+    if newest is not None and unread is not None and _is_late(unread, late):
+        told = {"name": newest.name, "days": (database_now() - unread).days}
         yield Trouble(
             code=Code.BACKUP_UNVERIFIED,
             subject=newest.name,
@@ -158,16 +273,41 @@ def backup_due() -> Iterator[Trouble]:
         )
 
 
+def backup_never() -> Iterator[Trouble]:
+    """Somebody's records have been there for a day, and there is no backup at all."""
+    if Backup.objects.available().exists():
+        return
+    first = Anomaly.objects.approved().exclude(reviewed_at=None).order_by("pk").first()
+    if first is not None and first.reviewed_at is not None and _is_late(first.reviewed_at, timedelta(days=1)):
+        yield Trouble(code=Code.BACKUP_NEVER, since=first.reviewed_at)
+
+
 def disk_low() -> Iterator[Trouble]:
-    """Less room than the next version and its backups may need."""
-    free = shutil.disk_usage(Path(settings.MEDIA_ROOT)).free // MIB
-    if free < settings.DISK_FREE_MIB:
-        yield Trouble(
-            code=Code.DISK_LOW,
-            subject=nodes.host(),
-            severity=Severity.SERIOUS if free * 4 < settings.DISK_FREE_MIB else Severity.WARNING,
-            facts={"host": nodes.host(), "free": free, "needed": settings.DISK_FREE_MIB},
-        )
+    """Less room than the next version and its backups may need, the database, or an upload; a disk once."""
+    seen: set[int] = set()
+    for part, directory, needed in _disks():
+        try:
+            disk = directory.stat().st_dev
+            free = shutil.disk_usage(directory).free // MIB
+        except FileNotFoundError:  # `dependencies` tells that
+            continue
+        if disk not in seen and free < needed:
+            is_serious = part != TEMPORARY and free * 4 < needed
+            yield Trouble(
+                code=Code.DISK_LOW,
+                subject=f"{nodes.host()} {part}".strip(),
+                severity=Severity.SERIOUS if is_serious else Severity.WARNING,
+                facts={"host": nodes.host(), "where": str(directory), "free": free, "needed": needed},
+            )
+        seen.add(disk)
+
+
+def _disks() -> Iterator[tuple[str, Path, int]]:
+    """What stands there, where, and the MiB that should be free."""
+    yield "", Path(settings.MEDIA_ROOT), settings.DISK_FREE_MIB
+    if connection.vendor == "sqlite":
+        yield DATABASE, Path(str(connection.settings_dict["NAME"])).parent, settings.DISK_FREE_MIB
+    yield TEMPORARY, Path(tempfile.gettempdir()), settings.DISK_FREE_MIB // 4
 
 
 def _severity_of(row: artifacts.Stored) -> Finding.Severity:
@@ -180,7 +320,9 @@ def _severity_of(row: artifacts.Stored) -> Finding.Severity:
 
 
 def notices_pile_up() -> Iterator[Trouble]:
-    late = Delivery.objects.pending().filter(created_at__lt=timezone.now() - NOTICES_LATE)
+    late = Delivery.objects.pending().filter(created_at__lt=database_now() - NOTICES_LATE)
+    if clock.jumped_within(OVERDUE_AFTER):
+        return
     if oldest := late.order_by("created_at").first():
         facts = {"count": late.count()}
         yield Trouble(
@@ -212,5 +354,41 @@ def clock_difference() -> float:
     return float((theirs - before - (after - before) / 2).total_seconds())
 
 
+class SteadyClock:
+    """Whether the wall clock goes on as the monotonic one does; asked often, it knows of every jump.
+
+    After one, of an hour or of a suspended machine, everything that is measured by the wall clock seems
+    late for as long as it takes to say again that it lives.
+    """
+
+    def __init__(self) -> None:
+        self._last = self._now()
+        self._jumped_at = float("-inf")
+
+    def jumped_within(self, patience: timedelta) -> bool:
+        wall, monotonic = self._now()
+        if abs((wall - self._last[0]) - (monotonic - self._last[1])) > CLOCK_LIMIT:
+            self._jumped_at = monotonic
+        self._last = wall, monotonic
+        return monotonic - self._jumped_at < patience.total_seconds()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return timezone.now().timestamp(), time.monotonic()
+
+
+clock = SteadyClock()
+
+
+def _is_too_early() -> bool:
+    """Whether the clock jumped, or the database was away, so lately that who lives had no time to say so."""
+    return clock.jumped_within(nodes.SILENT_AFTER) or outages.was_away_within(HEARD_AGAIN)
+
+
+def _is_late(moment: datetime, patience: timedelta) -> bool:
+    """By the wall clock, unless that jumped a moment ago."""
+    return moment < database_now() - patience and not clock.jumped_within(OVERDUE_AFTER)
+
+
 def _seconds_since(moment: datetime) -> int:
-    return int((timezone.now() - moment).total_seconds())
+    return int((database_now() - moment).total_seconds())

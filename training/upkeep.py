@@ -9,14 +9,17 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from training import artifacts, backups, nodes
-from training.errors import BackupError, UnservableVersionError
+from training.database import database_now
+from training.errors import BackupError, IncompatibleBackupError, UnservableVersionError
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
 logger = logging.getLogger(__name__)
 
+SELDOM = 7  # times VERIFY_EVERY_HOURS: what neither serves nor is the newest backup
+FIRST_AFTER = timedelta(hours=1)  # from the first approved record to the first backup of all
+AHEAD = timedelta(minutes=1)
 PAUSE = 600.0  # seconds between attempts: what failed a moment ago would fail again
 
 
@@ -45,6 +48,8 @@ def keep_up() -> None:
                 backups.verify_backup(backup=stored)
             else:
                 artifacts.verify(stored)
+        except IncompatibleBackupError as error:
+            logger.warning("%s verified, all but the model: %s", stored.path, error)
         except (BackupError, UnservableVersionError) as error:
             logger.error("%s does not verify: %s", stored.path, error)  # noqa: TRY400  # the sentence says it
         else:
@@ -62,32 +67,40 @@ def backup_due_since() -> datetime | None:
     newest = newest_backup()
     if newest is None:
         first = Anomaly.objects.approved().exclude(reviewed_at=None).order_by("pk").first()
-        last = first.reviewed_at if first else None
-    else:
-        last = newest.created_at
-    return _past(last, timedelta(days=settings.BACKUP_EVERY_DAYS))
+        return _past(first.reviewed_at if first else None, FIRST_AFTER)
+    return _past(newest.created_at, timedelta(days=settings.BACKUP_EVERY_DAYS))
 
 
-def verification_due_since(stored: artifacts.Stored) -> datetime | None:
-    """The moment from which it should be read back; None when that was done lately."""
-    every = timedelta(hours=settings.VERIFY_EVERY_HOURS)
+def verification_due_since(stored: artifacts.Stored, *, times: int = 1) -> datetime | None:
+    """The moment from which it should be read back, so many times more seldom; None: it was, lately."""
+    every = timedelta(hours=settings.VERIFY_EVERY_HOURS * times)
     return _past(stored.verified_at or stored.created_at, every) if every else None
 
 
 def newest_backup() -> Backup | None:
-    """The newest that can be restored, as far as is known."""
-    return Backup.objects.available().filter(verification_error="").first()
+    """Return the backup made last that can be restored, as far as is known."""
+    return Backup.objects.restorable().first()
 
 
 def _unread() -> list[artifacts.Stored]:
-    """What serves, and the newest backup, when they were not read back lately."""
+    """What serves and the newest backup, when they were not read back lately; the others more seldom."""
     matter: list[artifacts.Stored | None] = [
         ModelVersion.objects.usable().filter(is_active=True).first(),
         newest_backup(),
     ]
-    return [stored for stored in matter if stored is not None and verification_due_since(stored)]
+    others: list[artifacts.Stored] = [
+        *Backup.objects.available().filter(verification_error=""),
+        *ModelVersion.objects.usable(),
+    ]
+    due = [stored for stored in matter if stored is not None and verification_due_since(stored)]
+    seldom = [stored for stored in others if stored not in matter]
+    return [*due, *(stored for stored in seldom if verification_due_since(stored, times=SELDOM))]
 
 
 def _past(last: datetime | None, every: timedelta) -> datetime | None:
-    due = last and last + every
-    return due if due and due < timezone.now() else None
+    if last is None:
+        return None
+    now = database_now()
+    if last > now + AHEAD:  # written by a clock that was wrong: nobody knows how old it is
+        return now
+    return last + every if last + every < now else None

@@ -1,18 +1,20 @@
 """Which model version serves: activation, the gate of the candidate against the champion, retention."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from training import artifacts, notices
+from training import artifacts, gate, notices
 from training.errors import FrozenError, GateRefusedError, NotAllowedNowError, UnservableVersionError
 from training.ml.failpoints import failpoint
 from training.ml.records import TARGETS
 from training.models import Activation, ModelVersion
 from training.policy import current_policy, locked_policy, refuse_frozen
+from training.retention import Reason, versions_to_keep
 
 # A candidate may be this much worse, MAE in score points, and still count as "not worse": about
 # one standard error of the mean of three held-out MAEs on the customer's data.
@@ -50,7 +52,13 @@ def set_active(
             moved = row.update(is_active=True, declined_at=None, declined_by=None)
             if not moved:
                 raise NotAllowedNowError(f"The files of {version} were removed.")
-        activation = Activation.objects.create(version=version, reason=reason, activated_by=user, note=note)
+        activation = Activation.objects.create(
+            version=version,
+            reason=reason,
+            activated_by=user,
+            note=note,
+            newest_version=ModelVersion.objects.first(),
+        )
         if version is not None:
             notices.version_activated(activation=activation, before=before)
         failpoint("activate.moved")
@@ -146,6 +154,9 @@ def newest_version() -> ModelVersion | None:
     versions = ModelVersion.objects.filter(pruned_at=None)
     if restored is None:
         return versions.first()
+    if restored.newest_version_id is not None:
+        return versions.filter(pk__gt=restored.newest_version_id).first() or champion
+    # Noted before the newest version was; or there was none.
     return versions.filter(created_at__gt=restored.activated_at).first() or champion
 
 
@@ -160,22 +171,28 @@ def reload_newest(*, user: User | None = None) -> ModelVersion:
         return newest_version() or version
 
 
-def compare(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The gate: {"passed", "sentence", "candidate", "champion"} from metrics on the same held-out rows.
+def compare(
+    candidate: Mapping[str, Any],
+    champion: Mapping[str, Any] | None,
+    unknown: gate.Reason | None = None,
+) -> dict[str, Any]:
+    """The gate: {"outcome", "passed", "sentence", "candidate", "champion"}, from the same held-out rows.
 
-    Each argument is {target: metrics}. Passed when the mean MAE is not worse by more than
-    MEAN_TOLERANCE and no target's by more than TARGET_TOLERANCE.
+    Candidate and champion are {target: metrics}. Passed when the mean MAE is not worse by more than
+    MEAN_TOLERANCE and no target's by more than TARGET_TOLERANCE. `unknown` says why there are no metrics of
+    a champion although a version had been trained before; without it, None is the first version ever.
+    What cannot be compared has not passed, and waits for a person (`gate.WAITS`).
     """
-    candidate_mae = _mae(candidate)
-    champion_mae = _mae(champion)
-    verdict = {"candidate": candidate_mae, "champion": champion_mae}
-    if not candidate_mae:
-        return verdict | {
-            "passed": False,
-            "sentence": "Too few records to hold some out: nothing was measured.",
-        }
-    if not champion_mae:
-        return verdict | {"passed": True, "sentence": "There was no champion to compare with."}
+    candidate_mae, champion_mae = _mae(candidate), _mae(champion)
+    verdict: dict[str, Any] = {"candidate": candidate_mae, "champion": champion_mae}
+    if why := _not_comparable(candidate_mae, champion_mae if champion is not None else None, unknown):
+        sentence = gate.describe_in_english(why)
+        refusal = {"passed": False, "sentence": sentence, gate.WAITS: why}
+        return verdict | {"outcome": gate.Outcome.NOT_COMPARED.value} | refusal
+    if champion is None:
+        sentence = "There was no champion to compare with."
+        return verdict | {"outcome": gate.Outcome.FIRST.value, "passed": True, "sentence": sentence}
+    verdict["outcome"] = gate.Outcome.COMPARED.value
     worse = {target: candidate_mae[target] - champion_mae[target] for target in TARGETS}
     mean = sum(worse.values()) / len(worse)
     worst = max(worse, key=lambda target: worse[target])
@@ -190,20 +207,44 @@ def compare(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) ->
     return verdict | {"passed": passed, "sentence": f"{finding} on the same held-out records."}
 
 
+def _not_comparable(
+    candidate: Mapping[str, float], champion: Mapping[str, float] | None, unknown: gate.Reason | None
+) -> gate.Reason | None:
+    """Why nothing can be said, or None."""
+    if not candidate:
+        return gate.reason(gate.Code.NOTHING_HELD_OUT)
+    if unknown is not None:
+        return unknown
+    for measured in (candidate, champion):
+        missing = [target for target in TARGETS if measured is not None and target not in measured]
+        if missing:
+            return gate.reason(gate.Code.TARGET_UNMEASURED, score=missing[0])
+    return None
+
+
 def _mae(metrics: Mapping[str, Any] | None) -> dict[str, float]:
-    """The MAE of each target, or nothing when nothing was measured."""
-    maes = {target: metrics[target]["mae"] for target in TARGETS} if metrics else {}
-    return {} if None in maes.values() else maes
+    """The MAE of each target that was measured."""
+    maes = {target: (metrics or {}).get(target, {}).get("mae") for target in TARGETS}
+    return {target: mae for target, mae in maes.items() if mae is not None and isfinite(mae)}
+
+
+def retention_of_versions(*, keep: int | None = None) -> dict[ModelVersion, Reason | None]:
+    """Return the usable versions, newest first, and why each is kept; None: retention removes it.
+
+    `keep` of the newest that differ, instead of what the training policy says. What serves and what served
+    before it are always kept. What is quarantined is neither counted nor removed: a person looks at it first.
+    """
+    keep = current_policy().versions_kept if keep is None else keep
+    usable = list(ModelVersion.objects.usable())
+    active = next((version for version in usable if version.is_active), None)
+    in_use = [active, version_before(active)] if active else []
+    reasons = versions_to_keep(usable, recent=keep, in_use=in_use)
+    return {version: reasons.get(version) for version in usable}
 
 
 def prunable_versions(*, keep: int | None = None) -> list[ModelVersion]:
-    """All but the newest `keep` (what the training policy says) and the active one.
-
-    What is quarantined is neither counted nor removed: a person looks at it first.
-    """
-    keep = current_policy().versions_kept if keep is None else keep
-    newest = list(ModelVersion.objects.usable().values_list("pk", flat=True)[:keep])
-    return list(ModelVersion.objects.usable().filter(is_active=False).exclude(pk__in=newest))
+    """Return the versions that retention does not keep; `keep` as in `retention_of_versions`."""
+    return [version for version, reason in retention_of_versions(keep=keep).items() if reason is None]
 
 
 def prune_versions(*, keep: int | None = None) -> list[str]:

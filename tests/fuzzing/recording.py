@@ -58,10 +58,12 @@ def record(count: int, *, number: int = 1) -> list[Recorded]:
     made = [
         case for operation in operations for mode in MODES for case in _cases(operation, mode, each, number)
     ]
-    if short := count - len(made):  # some routes know one request only: those with a body make up for them
+    if (
+        short := count - len(made)
+    ) > 0:  # some routes know one request only: those with a body make up for them
         rich = [operation for operation in operations if operation.body]
-        more = math.ceil(max(short, 0) / max(len(rich), 1))
-        made += [case for operation in rich for case in _cases(operation, MODES[1], more, number + 1) if more]
+        more = math.ceil(short / max(len(rich), 1))
+        made += [case for operation in rich for case in _cases(operation, MODES[1], more, number + 1)]
     return [_recorded(case, position) for position, case in enumerate(made)]
 
 

@@ -33,7 +33,7 @@ class Replay:
     def send(self, recorded: Recorded) -> Any:
         """The answer; nothing of the request stays."""
         client = self.stranger if recorded.stranger else self.owner
-        path, _, query = self.address(recorded).partition("?")
+        path, _, query = address_of(recorded, self.rows).partition("?")
         headers = {name.lower(): value for name, value in recorded.headers.items()}
         content_type = headers.pop("content-type", "application/json" if recorded.content else "")
         with transaction.atomic():
@@ -52,15 +52,15 @@ class Replay:
             shutil.copytree(self.kept, self.media)
         return response
 
-    def address(self, recorded: Recorded) -> str:
-        if not recorded.known or "{" not in recorded.template:
-            return recorded.url
-        query = recorded.url.partition("?")[2]
-        kind = recorded.template.removeprefix("/api/v1").split("/")[
-            1 if "/api/v1" in recorded.template else 2
-        ]
-        path = re.sub(r"{\w+}", str(self.rows[kind]), recorded.template)
-        return f"{path}?{query}" if query else path
+
+def address_of(recorded: Recorded, rows: Mapping[str, Any]) -> str:
+    """Path and query, with a row that is there where the request is to name one."""
+    if not recorded.known or "{" not in recorded.template:
+        return recorded.url
+    query = recorded.url.partition("?")[2]
+    kind = recorded.template.removeprefix("/api/v1").split("/")[1 if "/api/v1" in recorded.template else 2]
+    path = re.sub(r"{\w+}", str(rows[kind]), recorded.template)
+    return f"{path}?{query}" if query else path
 
 
 def problems(recorded: Recorded, response: Any, document: Mapping[str, Any]) -> Iterator[str]:

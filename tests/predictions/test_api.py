@@ -20,6 +20,7 @@ from predictions.wording import DESCRIPTIONS
 from tests.factories import ApprovedFactory, QueueNodeFactory, UserFactory, user_with
 from tests.predictions.published import REPORTS, activate, publish_version
 from training import artifacts, frames
+from training.ml import libraries
 from training.ml.records import TARGETS
 from training.models import Anomaly, Finding, ModelVersion
 
@@ -408,6 +409,25 @@ def test_the_health_costs_four_queries(
     get(client, "/health")
     with django_assert_num_queries(4):
         get(client, "/health")
+
+
+def test_what_this_node_s_libraries_cannot_load_is_its_own_trouble(
+    client: Client, version: ModelVersion
+) -> None:
+    QueueNodeFactory.create()
+    libraries.pretend("scikit-learn=1.0.0")
+    try:
+        status, body = predict(client, LEAK)
+        _, health = get(client, "/health")
+    finally:
+        libraries.pretend("")
+    assert status == 503
+    assert body["message"].endswith(
+        "Install the release that trained it on this node, or activate another version."
+    )
+    assert [problem["code"] for problem in health["problems"]] == ["node_incompatible"]
+    version.refresh_from_db()
+    assert version.verification_error == ""
 
 
 def test_a_broken_new_version_leaves_the_old_one_serving(client: Client, version: ModelVersion) -> None:

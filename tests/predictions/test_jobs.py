@@ -12,12 +12,19 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from predictions import jobs
 from predictions.models import PredictionChunk, PredictionJob
-from tests.factories import UserFactory
+from tests.factories import QueueNodeFactory, UserFactory
 from tests.predictions.job_files import ROWS, TITLES, csv_text, upload
 from tests.predictions.published import activate, publish_version
 from training import artifacts
 from training.datafiles import tables
-from training.errors import InvalidRecordsError, ModelNotLoadedError, NotAllowedNowError, StorageError
+from training.errors import (
+    IncompatibleVersionError,
+    InvalidRecordsError,
+    ModelNotLoadedError,
+    NotAllowedNowError,
+    StorageError,
+)
+from training.ml import libraries
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +81,7 @@ def test_a_file_waits_in_pieces(version: ModelVersion, user: User) -> None:
         (csv_text([]), "The file holds no row"),
         (
             "description,equipment_id,Description\nx,y,z\n",
-            "night.csv has two columns for the same thing: description, equipment_id, Description.",
+            "night.csv has two columns for the same thing: description, Description.",
         ),
         (b"PK\x03\x04 no workbook", "night.csv is not a readable Excel workbook (.xlsx)."),
     ],
@@ -153,6 +160,25 @@ def test_a_version_that_cannot_be_loaded_fails_the_job(version: ModelVersion) ->
     assert fresh(job).status == Status.FAILED
     assert "were removed" in job.reason
     assert not jobs.somebody_waits()
+
+
+def test_a_node_with_other_libraries_leaves_the_pieces_to_one_that_can(version: ModelVersion) -> None:
+    job = received()
+    ModelVersion.objects.update(libraries=libraries.installed())
+    node = QueueNodeFactory.create(libraries=libraries.installed())
+    libraries.pretend("scikit-learn=1.0.0")
+    try:
+        for _ in range(jobs.MOST_ATTEMPTS + 1):
+            with pytest.raises(IncompatibleVersionError):
+                work()
+        assert set(job.chunks.values_list("status", "attempts")) == {("queued", 0)}
+        node.delete()
+        work()
+        assert (fresh(job).status, "needs 1.0.0" in job.reason) == (Status.FAILED, True)
+    finally:
+        libraries.pretend("")
+    version.refresh_from_db()
+    assert version.verification_error == ""
 
 
 def test_while_the_storage_does_not_answer_a_piece_loses_no_attempt(

@@ -1,9 +1,13 @@
+import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import IntegrityError, connection
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
@@ -79,6 +83,60 @@ def test_of_a_file_sent_twice_at_a_time_the_first_one_stays(
     job = PredictionJob.objects.get()
     assert (answer.status_code, answer.json()["id"]) == (202, job.pk)
     assert PredictionChunk.objects.filter(job=job).count() == PredictionChunk.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("waiting", [0, jobs.MOST_ACTIVE - 1])
+def test_ten_that_are_sent_at_once_get_the_job_of_the_one(
+    client_of: ClientOf, version: ModelVersion, waiting: int
+) -> None:
+    """Also the one whose place in the queue was the last, which the others then find taken."""
+    for number in range(waiting):
+        PredictionJob.objects.create(
+            file_name=f"{number}.csv", model_version=version, status="queued", rows=1
+        )
+    client, barrier = client_of(SEE, ADD), threading.Barrier(10)
+
+    def send(_number: int) -> tuple[int, bytes]:
+        barrier.wait()
+        try:
+            answer = post(client, key="monday")
+            return answer.status_code, answer.content
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = set(pool.map(send, range(10)))
+    job = PredictionJob.objects.get(request_key="monday")
+    [(status, body)] = answers
+    assert (status, json.loads(body)["id"]) == (202, job.pk)
+    assert PredictionJob.objects.count() == waiting + 1
+    assert PredictionChunk.objects.count() == 1
+
+
+def test_a_repeat_whose_twin_was_cancelled_meanwhile_is_told_so(
+    sender: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its twin was stored before it could be, and cancelled before it asked for the twin."""
+    read_rows = jobs._store_pieces
+
+    def while_another_is_faster(job: PredictionJob, path: Path) -> int:
+        monkeypatch.setattr(jobs, "_store_pieces", read_rows)
+        assert post(sender, key="monday").status_code == 202
+        return read_rows(job, path)
+
+    def cancelled(_refused: IntegrityError) -> bool:
+        PredictionJob.objects.filter(request_key="monday").update(status="cancelled")
+        return True
+
+    monkeypatch.setattr(jobs, "_store_pieces", while_another_is_faster)
+    monkeypatch.setattr(jobs, "is_repeat", cancelled)
+    answer = post(sender, key="monday")
+    assert (answer.status_code, answer.json()["error"]) == (
+        409,
+        "The same request was sent at the same time: send it again.",
+    )
+    assert post(sender, key="monday").status_code == 202
 
 
 def test_a_file_is_sent_followed_and_fetched(sender: APIClient, version: ModelVersion) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import requests
-import yaml
 from django.conf import settings as configured
 from django.test import Client
 from django.utils import timezone
@@ -116,11 +114,13 @@ def test_states_come_from_the_database(client: Client) -> None:
             ("anomaly_backup_total_bytes", ()),
             ("anomaly_drift", labels(verdict="retrain")),
             ("anomaly_findings", labels(code="disk_low")),
+            ("anomaly_last_successful_training_timestamp_seconds", ()),
             ("anomaly_notices_pending", ()),
         )
     } == {
         "anomaly_training_sessions": 1,
         "anomaly_last_training_seconds": 9,
+        "anomaly_last_successful_training_timestamp_seconds": pytest.approx(now.timestamp()),
         "anomaly_queue_age_seconds": 0,
         "anomaly_queue_nodes": 1,
         "anomaly_model_version": version.pk,
@@ -133,6 +133,16 @@ def test_states_come_from_the_database(client: Client) -> None:
         "anomaly_notices_pending": 0,
     }
     assert 3600 <= found["anomaly_backup_age_seconds", ()] < 3700
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_has_a_severity(client: Client) -> None:
+    QueueNodeFactory.create()
+    Finding.objects.create(code=Finding.Code.DISK_LOW, severity=Finding.Severity.WARNING)
+    found = scrape(client)
+    assert found["anomaly_health_issues", labels(code="disk_low", severity="warning")] == 1
+    assert found["anomaly_health_issues", labels(code="disk_low", severity="serious")] == 0
+    assert sum(value for (name, _), value in found.items() if name == "anomaly_health_issues") == 1
 
 
 @pytest.mark.django_db
@@ -187,15 +197,15 @@ def test_from_elsewhere_by_permission(client: Client, permission: str, status: i
 def test_the_directory_is_empty_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = tmp_path / "metrics"
     monkeypatch.setenv(gunicorn.METRICS_DIRECTORY, str(directory))
-    gunicorn.on_starting(None)
+    gunicorn.make_metrics_directory()
     (directory / "counter_7.db").touch()
-    gunicorn.on_starting(None)
+    gunicorn.make_metrics_directory()
     assert list(directory.iterdir()) == []
 
 
 def test_a_directory_of_its_own_ends_with_the_master(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gunicorn.METRICS_DIRECTORY, "")
-    gunicorn.on_starting(None)
+    gunicorn.make_metrics_directory()
     directory = Path(os.environ[gunicorn.METRICS_DIRECTORY])
     assert directory.is_dir()
     gunicorn._remove(directory, os.getpid() + 1)
@@ -235,16 +245,3 @@ def test_two_workers_add_up(queue_mark: str, tmp_path: Path) -> None:
     finally:
         web.terminate()
         web.wait(30)
-
-
-def test_the_example_alerts_speak_of_metrics_that_exist() -> None:
-    root = configured.BASE_DIR
-    rules = yaml.safe_load((root / "deploy" / "prometheus" / "alerts.yml").read_text())
-    known = (root / "predictions" / "metrics.py").read_text()
-    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
-    assert len(alerts) == 9
-    for rule in alerts:
-        assert {"alert", "expr", "annotations"} <= rule.keys()
-        (name, *_others) = re.findall(r"anomaly_\w+", rule["expr"])
-        stem = name.removesuffix("_total").removesuffix("_bucket")
-        assert stem in known or stem.removeprefix("anomaly_backup_") in known, rule["alert"]

@@ -175,6 +175,7 @@ def test_model_files(client: Client, version: ModelVersion) -> None:
         "size_mb": 0.0,
         "last_modified": None,
         "exists": False,
+        "problem": None,
     }
 
 

@@ -214,7 +214,7 @@ def test_adjudication_asks_what_the_two_disagree_on(
 def test_the_order_and_the_filters_are_kept(client: Client, no_model: None) -> None:
     AnomalyFactory.create(section="34MC", description="dans la section")
     AnomalyFactory.create(section="34EL")
-    assert client.get(f"{PAGE}?section=%00").status_code == 200
+    assert client.get(f"{PAGE}?section=%00").status_code == 400
     html = client.get(f"{PAGE}?section=34MC&order=newest&band=nonsense").content.decode()
     assert "dans la section" in html
     assert f'action="{PAGE}?section=34MC&amp;order=newest' in html

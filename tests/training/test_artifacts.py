@@ -18,6 +18,7 @@ from training.errors import BackupError, NotAllowedNowError, StorageError, Unser
 from training.ml.held_out import write_held_out
 from training.ml.records import TARGETS
 from training.models import Backup, ModelVersion
+from training.shelves.ownership import MARK
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +47,7 @@ def stored_version(name: str = "version_1", **values: Any) -> ModelVersion:
 
 
 def names_in(root: Path) -> list[str]:
-    return sorted(path.name for path in root.rglob("*"))
+    return sorted(path.name for path in root.rglob("*") if path.name != MARK)
 
 
 def age(path: Path, hours: float) -> None:
@@ -412,10 +413,11 @@ def test_the_sweep_takes_what_crashes_left_and_nothing_else(media_root: Path) ->
 
     assert artifacts.orphans(Backup) == ["backup_3"]
     assert artifacts.unknown_backups() == ["backup_2"]
-    assert sorted(artifacts.sweep()) == [".tmp-old", "backup_3", "version_2"]
+    assert artifacts.unknown_versions() == ["version_2"]
+    assert sorted(artifacts.sweep()) == [".tmp-old", "backup_3"]
 
     assert sorted(path.name for path in root.iterdir()) == [
-        ".damaged-version_0-1", ".tmp-new", "link", "note.txt", "version_1", "version_3",
+        ".damaged-version_0-1", ".tmp-new", "link", "note.txt", "version_1", "version_2", "version_3",
     ]  # fmt: skip
     assert artifacts.verify(kept).digest == kept.digest
     assert sorted(artifacts.sweep(grace=timedelta())) == [".tmp-new", "version_3"]

@@ -84,7 +84,12 @@ def test_who_does_not_end_in_order_is_killed(
 
 
 def test_the_products_companions_exist() -> None:
-    assert set(settings.QUEUE_COMPANIONS) == {"run_prediction_jobs", "keep_files", "run_quality_checks"}
+    assert set(settings.QUEUE_COMPANIONS) == {
+        "run_prediction_jobs",
+        "keep_files",
+        "repair_version",
+        "run_quality_checks",
+    }
     Companions(settings.QUEUE_COMPANIONS)
 
 

@@ -1,21 +1,35 @@
 """The whole installation, a line for each thing: provoked, named, and mended where that is asked for."""
 
 import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as configured
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
+from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 from pytest_django import Settings
 
 from tests.factories import ApprovedFactory, QueueNodeFactory, SessionFactory, UserFactory, VersionFactory
 from tests.queue_processes import Queue
-from training import backups, doctor, nodes, schedules
-from training.models import Anomaly, Backup, QueueNode
+from tests.test_keep import free_port
+from training import backups, dependencies, doctor, nodes, schedules, troubles, upkeep, watchdog
+from training.errors import StorageError
+from training.findings import Code, Trouble
+from training.models import Anomaly, Backup, Finding, QueueNode, TrainingSession
 
 pytestmark = pytest.mark.django_db
 
@@ -63,9 +77,11 @@ def test_what_every_installation_is_asked() -> None:
         "python": "ok",
         "secrets": "ok",
         "settings": "warn" if connection.vendor == "postgresql" else "ok",  # keys made on this machine
+        "hosts": "ok",
         "storage": "ok",
         "disk": "ok",
         "static files": "ok",
+        "cache": "ok",
         "notices": "warn",
         "database": "ok",
         "migrations": "ok",
@@ -117,10 +133,147 @@ def test_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse() -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(connection, "ensure_connection", refuse)
+    monkeypatch.setattr(doctor, "_reach_database", refuse)
     code, document = run()
     assert code == 2
-    assert document["results"][-1]["detail"] == "does not answer: connection refused"
+    (database,) = [row for row in document["results"] if row["about"] == "database"]
+    assert database["detail"] == "does not answer: connection refused"
+    assert document["results"][-1]["detail"] == "rows, files and queue were not looked at"
+    assert run("--fix")[0] == 2
+
+
+def test_a_database_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(doctor, "_reach_database", lambda: released.wait(30))
+    assert found()["database"] == ("fail", "does not answer: no answer in time")
+    released.set()
+
+
+@pytest.mark.parametrize("check", [*doctor.CHECKS, *doctor.ROW_CHECKS, doctor.database, doctor.migrations])
+@pytest.mark.parametrize("error", [RuntimeError("broken"), OSError(5, "broken"), OperationalError("broken")])
+def test_whatever_a_check_raises_is_a_line(
+    check: Callable[[], Iterator[doctor.Result]], error: Exception
+) -> None:
+    def fail() -> Iterator[doctor.Result]:
+        yield from ()
+        raise error
+
+    fail.__name__ = check.__name__
+    (result,) = doctor.tried(fail)
+    assert (result.level, result.about) == (doctor.Level.FAIL, check.__name__.replace("_", " "))
+    assert result.detail == f"cannot be examined: {type(error).__name__}: broken"
+
+
+def test_settings_that_nothing_can_run_with_are_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(configured.BASE_DIR / "manage.py"), "doctor"]
+    environment = {"PATH": os.environ["PATH"], "DEBUG": "0", "WEB_WORKERS": "x"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("fail  settings: SECRET_KEY must be set when DEBUG is off\n")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_name_for_everybody(settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    assert found()["hosts"][0] == "warn"
+    settings.DEBUG = False
+    assert next(doctor.hosts()).level == doctor.Level.FAIL
+
+
+def test_a_mail_server_that_refuses(settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    level, detail = found()["mail"]
+    assert (level, detail) == ("fail", f"127.0.0.1:{settings.EMAIL_PORT}: Connection refused")
+
+
+def test_a_mail_server_that_says_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "MAIL_PATIENCE", 0.2)
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
+        assert found()["mail"] == ("fail", f"127.0.0.1:{settings.EMAIL_PORT}: no answer in time")
+
+
+# --- What doctor, the findings and /health say of the same fault ------------------------------------
+
+
+def harm_second_backup(media_root: Path) -> None:
+    ApprovedFactory.create()
+    second = backups.create_backup(kind=Backup.Kind.MANUAL)
+    backups.create_backup(kind=Backup.Kind.MANUAL)
+    path = media_root / second.path / "manifest.json"
+    path.write_bytes(path.read_bytes()[:-100])
+    Backup.objects.filter(pk=second.pk).update(verified_at=timezone.now() - timedelta(days=8))
+    upkeep.keep_up()
+
+
+def remove_media(media_root: Path) -> None:
+    shutil.rmtree(media_root)
+
+
+def fail_three_trainings(_media_root: Path) -> None:
+    for _ in range(3):
+        SessionFactory.create(
+            status=TrainingSession.Status.FAILED, reason="no room", finished_at=timezone.now()
+        )
+
+
+def silence_redis(_media_root: Path) -> None:
+    configured.CACHES = {
+        "default": {
+            "BACKEND": "anomalyproject.shared_cache.SharedCache",
+            "LOCATION": f"redis://127.0.0.1:{free_port()}/0",
+            "OPTIONS": {"serializer": "anomalyproject.shared_cache.SignedSerializer"},
+        }
+    }
+
+
+def never_back_up(_media_root: Path) -> None:
+    ApprovedFactory.create(reviewed_at=timezone.now() - timedelta(days=2))
+
+
+def fill_database(_media_root: Path) -> None:
+    """Its disk is seen as full by whoever tries; the rows of this test can be written."""
+    key = ("try_to_write", *(str(connection.settings_dict[name]) for name in ("ENGINE", "NAME", "HOST")))
+    full = dependencies.Attempt(lambda: (_ for _ in ()).throw(OSError(28, "database or disk is full")))
+    dependencies._attempts[key] = full
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (harm_second_backup, Code.BACKUP_DAMAGED, "warn"),
+        (remove_media, Code.STORAGE_UNREACHABLE, "fail"),
+        (fail_three_trainings, Code.TRAININGS_FAILING, "fail"),
+        (silence_redis, Code.CACHE_UNREACHABLE, "warn"),
+        (never_back_up, Code.BACKUP_NEVER, "fail"),
+        (fill_database, Code.DATABASE_READ_ONLY, "fail"),
+    ],
+)
+def test_all_agree(
+    case: tuple[Callable[[Path], None], Finding.Code, str],
+    settings: Settings,
+    client: Client,
+    media_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harm, code, level = case
+    monkeypatch.setattr(dependencies, "_attempts", {})
+    monkeypatch.setattr(troubles, "FRESH", 0.0)
+    monkeypatch.setattr("os.nice", lambda _by: 0)
+    settings.CACHES = settings.CACHES  # put back after the test
+    nodes.beat()
+    harm(media_root)
+    watchdog.look({})
+    (row,) = [row for row in Finding.objects.current() if row.code == code]
+    assert {1: "fail", 2: "warn"}[row.severity] == level
+    (problem,) = [each for each in client.get("/health").json()["problems"] if each["code"] == code]
+    assert {"serious": "fail", "warning": "warn"}[problem["severity"]] == level
+    exit_code, document = run()
+    told = [result for result in document["results"] if result["detail"] == problem["message"]]
+    assert [result["level"] for result in told] == [level] * len(told) != []
+    assert exit_code >= {"warn": 1, "fail": 2}[level]
 
 
 def test_migrations_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,3 +310,17 @@ def test_a_queue_that_answers(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> 
     assert seconds is not None
     assert not Task.objects.exists()
     assert not OrmQ.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_storage_out_of_reach_hides_no_other_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be looked for without it is left out; the clock is looked at all the same."""
+
+    def out_of_reach() -> Iterator[Trouble]:
+        raise StorageError("The object storage does not answer")
+
+    for look in ("storage_foreign", "files_missing", "files_damaged", "files_orphaned"):
+        monkeypatch.setattr(troubles, look, out_of_reach)
+    monkeypatch.setattr(dependencies, "storage_problems", lambda **_: iter(["bucket"]))
+    monkeypatch.setattr(troubles, "clock_difference", lambda: 3_600.0)
+    assert Code.CLOCK_OFF.value in [result.about for result in doctor.findings()]

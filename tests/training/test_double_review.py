@@ -86,7 +86,7 @@ def test_the_share_is_read_once_for_many(
 ) -> None:
     change_policy(user=marie, changes={"double_review_percent": 100})
     anomalies = AnomalyFactory.create_batch(count, **scores(1, 2, 3))
-    with django_assert_num_queries(4):  # the policy, SAVEPOINT, SELECT, RELEASE
+    with django_assert_num_queries(5):  # the policy, SAVEPOINT, rows, open reviews, RELEASE
         assert review.approve(anomalies=anomalies, user=marie) == 0
 
 
@@ -140,6 +140,42 @@ def test_no_other_door_approves_what_two_review(anomaly: Anomaly, marie: User) -
     assert review.approve(anomalies=[anomaly], scores=scores(1, 2, 3), user=marie) == 0
     anomaly.refresh_from_db()
     assert anomaly.status == "rejected"
+
+
+def test_scores_that_wait_for_a_second_reviewer_are_not_passed_over_when_one_is_enough_again(
+    anomaly: Anomaly, marie: User
+) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    with override_settings(DOUBLE_REVIEW_PERCENT=0):
+        assert review.approve(anomalies=[anomaly], scores=scores(3, 3, 3), user=marie) == 0
+    assert Review.objects.open().count() == 1
+
+
+def test_what_two_agreed_on_and_what_was_adjudicated_stay(anomaly: Anomaly, marie: User, paul: User) -> None:
+    give(anomaly, marie, 1, 2, 3)
+    give(anomaly, paul, 1, 2, 5)
+    owner = UserFactory.create()
+    double_review.adjudicate(anomaly=anomaly, scores={"process_safety_score": 4}, user=owner)
+    for person in (marie, paul, owner):
+        with pytest.raises(NotAllowedNowError, match="approved already"):
+            give(anomaly, person, 5, 5, 5)
+        assert review.approve(anomalies=[anomaly], scores=scores(5, 5, 5), user=person) == 0
+    anomaly.refresh_from_db()
+    assert (anomaly.scores, anomaly.reviewed_by) == (scores(1, 2, 4), owner)
+
+
+def test_scores_that_are_not_given_are_the_anomalys_own_now(marie: User) -> None:
+    seen = AnomalyFactory.create(**scores(1, 2, 3))
+    review.correct(anomaly=Anomaly.objects.get(), scores={"fiability_score": 4}, user=marie)
+    given = {"process_safety_score": 5.0}
+    double_review.give_scores(anomaly=seen, scores=given, user=marie, as_seen=False)
+    assert Anomaly.objects.get().scores == scores(1, 4, 5)
+
+
+def test_without_all_three_scores_nothing_is_approved(anomaly: Anomaly, marie: User) -> None:
+    with pytest.raises(NotAllowedNowError, match="all three scores"):
+        double_review.give_scores(anomaly=anomaly, scores={"fiability_score": 1}, user=marie, as_seen=False)
+    assert not Review.objects.exists()
 
 
 def test_what_changed_since_it_was_seen_is_looked_at_again(marie: User, paul: User) -> None:
@@ -211,15 +247,9 @@ def store_scored(anomaly: Anomaly, user: User) -> None:
     store_records(reports=[sent], user=user, source=Anomaly.Source.API)
 
 
-def approve_when_one_is_enough(anomaly: Anomaly, user: User) -> None:
-    with override_settings(DOUBLE_REVIEW_PERCENT=0):
-        assert review.approve(anomalies=[anomaly], scores=scores(3, 3, 3), user=user) == 1
-
-
 DOORS = {
     "store_records": store_scored,
     "reject": lambda anomaly, user: review.reject(anomalies=[anomaly], user=user),
-    "approve": approve_when_one_is_enough,
 }
 
 

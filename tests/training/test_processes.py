@@ -10,7 +10,7 @@ import time
 import pytest
 from pytest_django import Settings
 
-from training.processes import StopRequest, kill_group, spawn_command, stop_requests
+from training.processes import BATCH_NICE, StopRequest, kill_group, spawn_command, stop_requests
 
 
 def test_signals_become_a_request_for_the_length_of_the_block() -> None:
@@ -89,9 +89,9 @@ def test_batch_work_is_behind_the_others_in_its_session_and_as_a_session(setting
         lower_priority()
         lower_priority()
         session = Path("/proc/self/autogroup")
-        print(os.nice(0), session.read_text().split()[-1] if session.exists() else "10")
+        print(os.nice(0), session.read_text().split()[-1] if session.exists() else "5")
     """
-    assert run_python(script, settings).communicate()[0] == "10 10\n"
+    assert run_python(script, settings).communicate()[0] == "5 5\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's work")
@@ -106,8 +106,8 @@ def test_the_launcher_of_trainings_is_behind_the_others() -> None:
         assert process.stdin is not None
         try:
             until = time.monotonic() + 60
-            while os.getpriority(os.PRIO_PROCESS, process.pid) != 10 and time.monotonic() < until:
+            while os.getpriority(os.PRIO_PROCESS, process.pid) != BATCH_NICE and time.monotonic() < until:
                 time.sleep(0.1)
-            assert os.getpriority(os.PRIO_PROCESS, process.pid) == 10
+            assert os.getpriority(os.PRIO_PROCESS, process.pid) == BATCH_NICE
         finally:
             kill_group(process)

@@ -45,6 +45,15 @@ def test_approving_twice_changes_nothing(user: User) -> None:
     assert anomaly.history.count() == 1
 
 
+@pytest.mark.parametrize("status", ["approved", "rejected"])
+def test_approve_overwrites_nothing_that_is_settled(user: User, status: str) -> None:
+    anomaly = ApprovedFactory.create(status=status)
+    before = anomaly.scores
+    assert review.approve(anomalies=[anomaly], scores=SCORES, user=user) == 0
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores, anomaly.history.count()) == (status, before, 1)
+
+
 def test_reject_and_reopen_keep_the_scores(user: User) -> None:
     anomaly = ApprovedFactory.create()
     assert review.reject(anomalies=[anomaly], user=user) == 1
@@ -74,22 +83,23 @@ def test_correcting_to_the_same_scores_is_refused(user: User) -> None:
 
 
 @pytest.mark.parametrize(("count", "chunks"), [(1, 1), (2, 1), (5, 3)])
-def test_four_queries_a_chunk(user: User, count: int, chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_queries_a_chunk(user: User, count: int, chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(review, "CHUNK", 2)
     AnomalyFactory.create_batch(count, **SCORES)
     with CaptureQueriesContext(connection) as queries:
         assert review.approve(anomalies=Anomaly.objects.all(), user=user) == count
-    # The policy, ids, SAVEPOINT, RELEASE; of each chunk the locked rows, UPDATE, history and open reviews.
-    assert len(queries) == 4 + 4 * chunks
+    # The policy, ids, SAVEPOINT, RELEASE; of each chunk the locked rows, open reviews, UPDATE, history and
+    # the reviews that are set aside.
+    assert len(queries) == 4 + 5 * chunks
     locking = sum("FOR UPDATE" in query["sql"] for query in queries)
     assert locking == (chunks if connection.features.has_select_for_update else 0)
 
 
 def test_every_row_of_many_has_its_history(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(review, "CHUNK", 2)
-    many = [*AnomalyFactory.create_batch(2, **SCORES), AnomalyFactory.create(), ApprovedFactory.create()]
-    untouched = ApprovedFactory.create(**SCORES)
-    assert review.approve(anomalies=[*many, untouched], scores=SCORES, user=user, reason="clear") == 4
+    many = [*AnomalyFactory.create_batch(2, **SCORES), AnomalyFactory.create()]
+    untouched = ApprovedFactory.create()
+    assert review.approve(anomalies=[*many, untouched], scores=SCORES, user=user, reason="clear") == 3
     for anomaly in many:
         anomaly.refresh_from_db()
         assert (anomaly.status, anomaly.scores, anomaly.reviewed_by) == ("approved", SCORES, user)
@@ -123,6 +133,8 @@ def test_what_counts_is_the_row_and_not_what_was_read_before(user: User) -> None
     seen = AnomalyFactory.create(**SCORES)
     Anomaly.objects.filter(pk=seen.pk).update(status="rejected", availability_score=4)
     assert review.reject(anomalies=[seen], user=user) == 0
+    assert review.approve(anomalies=[seen], user=user) == 0
+    Anomaly.objects.filter(pk=seen.pk).update(status="pending")
     assert review.approve(anomalies=[seen, seen], user=user) == 1
     assert state(seen) == ("approved", 4.0)
     assert newest(seen).availability_score == 4.0

@@ -1,6 +1,9 @@
 """One attempt at a training, step by step, on real tiny models."""
 
 import errno
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +12,12 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.factories import ApprovedFactory, SessionFactory
-from training import artifacts, backups, frames, runner, sessions, supervisor, versions
-from training.errors import LeaseLostError
-from training.ml import bundle
+from tests.factories import ApprovedFactory, SessionFactory, WebNodeFactory
+from tests.trained import trained_version
+from training import artifacts, backups, frames, gate, runner, sessions, supervisor, troubles, versions
+from training.errors import GateRefusedError, LeaseLostError
+from training.ml import bundle, libraries
+from training.ml.manifest import MANIFEST
 from training.ml.records import SCORE_COLUMNS, TARGETS
 from training.models import Activation, Anomaly, Backup, ModelVersion, SessionLogEntry, TrainingSession
 from training.policy import change_policy, freeze
@@ -70,7 +75,7 @@ class TestSuccess:
         assert version.dataset_rows == 12
         assert version.dataset_fingerprint == frames.fingerprint(frame)
         assert before < version.dataset_read_at < version.created_at < timezone.now()
-        assert set(version.libraries) == {"python", "scikit-learn", "numpy", "scipy"}
+        assert version.libraries == libraries.installed()
         assert version.metrics["protocol"] == "grouped_holdout"
         assert (version.metrics["train_rows"], version.metrics["rows"]) == (12 - HELD_OUT, HELD_OUT)
         assert set(version.metrics["model"]) == set(version.metrics["dummy"]) == set(TARGETS)
@@ -153,11 +158,191 @@ class TestComparison:
         assert version.comparison["candidate"] == version.comparison["champion"]
         assert version.comparison["passed"] is True
 
-    def test_a_damaged_champion_does_not_stop_its_successor(self) -> None:
+    def test_a_damaged_champion_does_not_stop_its_successor_s_training(self) -> None:
         served = champion()
         (artifacts.directory_of(served) / bundle.TWIN).write_bytes(b"x")
         version = trained()
         assert version.comparison["champion_metrics"] is None
+        assert version.comparison["passed"] is False
+
+
+def cut_twin(served: ModelVersion) -> None:
+    twin = artifacts.directory_of(served) / bundle.TWIN
+    twin.write_bytes(twin.read_bytes()[:-100])
+
+
+def lose_twin(served: ModelVersion) -> None:
+    (artifacts.directory_of(served) / bundle.TWIN).unlink()
+
+
+def lose_all(served: ModelVersion) -> None:
+    shutil.rmtree(artifacts.directory_of(served))
+
+
+def cut_manifest(served: ModelVersion) -> None:
+    (artifacts.directory_of(served) / MANIFEST).write_bytes(b"{")
+
+
+def cut_model(served: ModelVersion) -> None:
+    (artifacts.directory_of(served) / bundle.FEATURES).write_bytes(b"")
+
+
+def replace_by_other_code(served: ModelVersion) -> None:
+    """Genuine files, signed with our key, of a class that this program does not have."""
+    sign_twin(served, b"cno_such_module\nTwin\n.")
+
+
+def sign_twin(served: ModelVersion, content: bytes) -> None:
+    manifest = artifacts.verify(served)
+    files = {name: manifest.read(name) for name in manifest.files} | {bundle.TWIN: content}
+    artifacts.set_aside(served)
+    with artifacts.publish(ModelVersion, served.name, facts=manifest.facts) as directory:
+        for name, each in files.items():
+            (directory / name).write_bytes(each)
+    digest = artifacts.read_back(ModelVersion, served.name).digest
+    ModelVersion.objects.filter(pk=served.pk).update(digest=digest)
+
+
+def fall_silent(served: ModelVersion) -> None:
+    ModelVersion.objects.filter(pk=served.pk).update(is_active=False)
+
+
+def upgrade_everybody(_served: ModelVersion) -> None:
+    libraries.pretend("scikit-learn=1.0.0")
+
+
+@pytest.fixture
+def own_libraries() -> Iterator[None]:
+    yield
+    libraries.pretend("")
+
+
+@pytest.mark.usefixtures("own_libraries")
+class TestNotComparable:
+    """What cannot be compared is trained, and not activated by itself; where it is read, it says why."""
+
+    @pytest.mark.parametrize(
+        ("harm", "code", "sentence"),
+        [
+            (cut_twin, "champion_damaged", r"whose files cannot be used: 'twin\.pkl' .* is truncated"),
+            (lose_twin, "champion_damaged", r"whose files cannot be used: .* lacks 'twin\.pkl'"),
+            (lose_all, "champion_damaged", r"whose files cannot be used: .* No such file"),
+            (cut_manifest, "champion_damaged", r"whose files cannot be used: The manifest of"),
+            (cut_model, "champion_damaged", r"whose files cannot be used: 'features\.pkl' .* is truncated"),
+            (replace_by_other_code, "champion_incompatible", "twin.pkl needs other code than this program's"),
+            (upgrade_everybody, "champion_incompatible", r"this program needs 1\.0\.0"),
+            (fall_silent, "no_champion", "no version was active, though others had been trained"),
+        ],
+    )
+    def test_a_scheduled_training_leaves_it_to_a_person(
+        self, harm: Callable[[ModelVersion], None], code: str, sentence: str
+    ) -> None:
+        served = champion()
+        before = Activation.objects.count()
+        harm(served)
+        active = ModelVersion.objects.active()
+        session = run(claimed(trigger=Trigger.SCHEDULE))
+        version = session.model_version
+        assert version is not None
+        assert session.status == Status.SUCCEEDED
+        assert (version.is_active, ModelVersion.objects.active()) == (False, active)
+        assert Activation.objects.count() == before
+        assert (version.comparison["outcome"], version.comparison["passed"]) == ("not_compared", False)
+        assert version.comparison[gate.WAITS]["code"] == code
+        assert version.is_refused is True
+        (event,) = SessionLogEntry.objects.filter(session=session, kind="event")
+        assert event.text == f"Not activated by itself: {version.comparison['sentence']}"
+        assert re.search(sentence, version.comparison["sentence"])
+        (told,) = troubles.versions_not_compared()
+        assert (told.subject, told.is_serious) == (str(version.pk), True)
+
+    def test_a_champion_without_held_out_model(self) -> None:
+        versions.set_active(version=trained_version(twin=False), reason=Activation.Reason.FIRST)
+        version = trained(trigger=Trigger.SCHEDULE)
+        assert (version.is_active, version.comparison["outcome"]) == (False, "not_compared")
+        assert version.comparison["sentence"].endswith("which has no model of its held-out records.")
+
+    def test_a_training_by_hand_says_so_too(self) -> None:
+        cut_twin(champion())
+        version = trained(trigger=Trigger.API)
+        (event,) = SessionLogEntry.objects.filter(session=version.session, kind="event")
+        assert event.text == version.comparison["sentence"]
+        (told,) = troubles.versions_not_compared()
+        assert told.is_serious is False
+
+    def test_nothing_held_out_is_not_a_first_version_either(self) -> None:
+        Anomaly.objects.exclude(pk=Anomaly.objects.latest("pk").pk).delete()
+        version = trained(trigger=Trigger.SCHEDULE)
+        assert (version.is_active, version.comparison["outcome"]) == (False, "not_compared")
+
+    def test_a_second_one_without_a_champion_is_no_first_version(self) -> None:
+        trained(trigger=Trigger.API)
+        version = trained(trigger=Trigger.SCHEDULE)
+        assert version.is_active is False
+        assert version.comparison[gate.WAITS]["code"] == "no_champion"
+
+    def test_by_hand_with_a_reason(self) -> None:
+        cut_twin(champion())
+        version = trained(trigger=Trigger.SCHEDULE)
+        with pytest.raises(GateRefusedError, match="could not be compared"):
+            versions.activate_version(version=version)
+        versions.activate_version(version=version, note="looked at")
+        assert Activation.objects.latest("pk").reason == Activation.Reason.OVERRIDE
+        assert list(troubles.versions_not_compared()) == []
+
+    def test_keeping_the_champion_is_a_look_too(self) -> None:
+        cut_twin(champion())
+        version = trained(trigger=Trigger.SCHEDULE)
+        versions.keep_champion(candidate=version)
+        assert list(troubles.versions_not_compared()) == []
+
+    def test_another_version_meanwhile_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        champion()
+        chosen, compare = trained(), versions.compare
+
+        def choose(*metrics: Any) -> dict[str, Any]:
+            versions.activate_version(version=chosen)
+            return compare(*metrics)
+
+        monkeypatch.setattr(versions, "compare", choose)
+        version = trained(trigger=Trigger.SCHEDULE)
+        assert version.comparison[gate.WAITS]["code"] == "champion_changed"
+
+
+class TestWebNodes:
+    """A version that a web node which lives could not load is not activated by itself."""
+
+    OTHER = libraries.installed() | {"scikit-learn": "1.0.0"}
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_one_with_other_libraries(self, served: bool) -> None:
+        if served:
+            champion()
+        WebNodeFactory.create(host="web-1", pid=7)
+        WebNodeFactory.create(host="web-2", pid=7, libraries=self.OTHER)
+        version = trained(trigger=Trigger.SCHEDULE)
+        assert version.is_active is False
+        (event,) = SessionLogEntry.objects.filter(session=version.session, kind="event")
+        own = libraries.installed()["scikit-learn"]
+        assert event.text == (
+            "Not activated by itself: Not every web node that runs could load it: "
+            f"web-2:7 has scikit-learn 1.0.0, not {own}."
+        )
+        (told,) = troubles.versions_not_compared()
+        assert told.facts["why"]["code"] == "nodes_cannot_load"
+
+    def test_one_that_has_not_said_which(self) -> None:
+        WebNodeFactory.create(libraries={})
+        assert trained(trigger=Trigger.SCHEDULE).is_active is False
+
+    def test_one_of_an_older_program(self) -> None:
+        WebNodeFactory.create(libraries=libraries.installed() | {"format": libraries.FORMAT - 1})
+        assert trained(trigger=Trigger.SCHEDULE).is_active is False
+
+    def test_one_that_is_gone(self) -> None:
+        long_ago = timezone.now() - timedelta(seconds=31)
+        WebNodeFactory.create(libraries=self.OTHER, seen_at=long_ago)
+        assert trained(trigger=Trigger.SCHEDULE).is_active is True
 
 
 class TestActivation:
@@ -357,7 +542,9 @@ class TestTidyingUp:
 
     def test_keeps_to_retention(self, settings: Settings) -> None:
         settings.KEEP_MODEL_VERSIONS = settings.KEEP_BACKUPS = 1
-        first, second = run(claimed()), run(claimed())
+        first = run(claimed())
+        ApprovedFactory.create(description="bruit pompe")  # equal ones would count as one
+        second = run(claimed())
         supervisor._tidy()
         assert list(ModelVersion.objects.filter(pruned_at=None)) == [second.model_version]
         assert list(Backup.objects.filter(pruned_at=None)) == [second.backup]

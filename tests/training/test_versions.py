@@ -146,6 +146,16 @@ def test_a_reload_takes_the_newest_whatever_the_gate_said(loads: set[str]) -> No
     assert Activation.objects.latest("pk").reason == "reload"
 
 
+def test_the_database_keeps_one_active_version() -> None:
+    VersionFactory.create(is_active=True)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        VersionFactory.create(is_active=True)
+    other = VersionFactory.create()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ModelVersion.objects.filter(pk=other.pk).update(is_active=True)
+    assert ModelVersion.objects.filter(is_active=True).count() == 1
+
+
 def test_the_database_keeps_no_override_without_a_reason() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         Activation.objects.create(version=VersionFactory.create(), reason="override")

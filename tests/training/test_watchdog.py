@@ -1,27 +1,50 @@
 """Each trouble: provoked, noticed, mended where that is safe, and gone."""
 
+import dataclasses
 import logging
 import os
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone, translation
 from django_q.models import OrmQ, Schedule
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from tests.factories import BackupFactory, SessionFactory, VersionFactory, WebhookFactory
+from tests.factories import (
+    ApprovedFactory,
+    BackupFactory,
+    QueueNodeFactory,
+    SessionFactory,
+    VersionFactory,
+    WebhookFactory,
+    WebNodeFactory,
+)
 from tests.queue_processes import wait_until
-from training import nodes, notices, schedules, troubles, watchdog
-from training.findings import Code, trouble_of
+from training import (
+    dependencies,
+    gate,
+    nodes,
+    notices,
+    outages,
+    schedules,
+    troubles,
+    versions,
+    watchdog,
+)
+from training.findings import Code, Trouble, trouble_of
+from training.ml import libraries
 from training.models import (
+    Activation,
+    Anomaly,
     Backup,
     Delivery,
     Finding,
@@ -62,7 +85,10 @@ def _nothing_wrong(settings: Settings) -> None:
 
 def test_every_finding_of_the_watch_has_one_check() -> None:
     looked_for = [code for check in CHECKS for code in check.codes]
-    assert sorted(looked_for) == sorted(set(Code) - {Code.VERSION_NOT_LOADED, Code.DATABASE_SILENT})
+    seen_elsewhere = {Code.VERSION_NOT_LOADED, Code.DATABASE_SILENT, Code.CHECK_FAILING}
+    others = {Code.VERSION_NOT_COMPARED, Code.NODE_INCOMPATIBLE, Code.FILES_UNKNOWN, Code.STORAGE_FOREIGN}
+    assert len(looked_for) == len(set(looked_for))
+    assert set(Code) - set(looked_for) - others == seen_elsewhere
 
 
 def test_where_nothing_is_wrong_nothing_is_found() -> None:
@@ -150,6 +176,33 @@ def test_no_node_at_all_is_seen_by_whoever_looks() -> None:
     assert troubles.current() == []
 
 
+def test_a_database_that_is_back_lets_who_lives_say_so_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could write a heartbeat while it was away, whoever looks."""
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    SessionFactory.create(status=TrainingSession.Status.RUNNING, heartbeat_at=timezone.now() - ONE)
+    outages.note(OperationalError("server closed the connection unexpectedly"))
+    assert troubles.current() == []
+    monkeypatch.setattr(outages._Outage, "seen_at", time.monotonic() - troubles.HEARD_AGAIN)
+    assert {trouble.code for trouble in troubles.current()} == {Code.QUEUE_SILENT, Code.LEASE_EXPIRED}
+
+
+def test_an_answer_that_was_long_in_coming_makes_nobody_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are compared with the moment at which they were asked for, not with that of the answer."""
+    moment, read = [timezone.now()], QueueNode.objects.all
+
+    def late() -> list[QueueNode]:
+        rows = list(read())
+        moment[0] += ONE
+        return rows
+
+    monkeypatch.setattr(QueueNode.objects, "all", late)
+    monkeypatch.setattr(timezone, "now", lambda: moment[0])
+    monkeypatch.setattr(troubles, "_is_too_early", lambda: False)
+    assert list(troubles.queue_silent()) == []
+    moment[0] += ONE
+    assert [trouble.code for trouble in troubles.queue_silent()] == [Code.QUEUE_SILENT]
+
+
 def old_directory(path: Path, *files: str) -> Path:
     path.mkdir(parents=True)
     for name in files:
@@ -231,14 +284,33 @@ def test_notices_that_pile_up() -> None:
 
 def test_a_disk_that_fills(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.DISK_FREE_MIB = 1024
-    free = iter([900, 100, 5000])
+    monkeypatch.setattr(troubles, "_disks", lambda: iter([("", settings.MEDIA_ROOT, 1024)]))
+    free = iter([900, 896, 700, 100, 5000])
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=next(free) * 1024 * 1024))
-    host = socket.gethostname()
-    assert run(Code.DISK_LOW) == [("disk_low", host)]
-    assert Finding.objects.get().severity == Finding.Severity.WARNING
-    assert run(Code.DISK_LOW) == [("disk_low", host)]
-    assert Finding.objects.get().severity == Finding.Severity.SERIOUS
+    found = []
+    for _ in range(4):
+        assert run(Code.DISK_LOW) == [("disk_low", socket.gethostname())]
+        row = Finding.objects.get()
+        found.append((row.facts["free"], row.severity))
+    warning, serious = Finding.Severity.WARNING, Finding.Severity.SERIOUS
+    assert found == [(900, warning), (900, warning), (700, warning), (100, serious)]  # 896 is about 900
     assert run(Code.DISK_LOW) == []
+
+
+def test_the_disks_of_the_database_and_of_temporary_files(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, media_root: Path
+) -> None:
+    settings.DISK_FREE_MIB = 1024
+    parts = [(part, needed) for part, _, needed in troubles._disks()]
+    database = [("database", 1024)] if connection.vendor == "sqlite" else []
+    assert parts == [("", 1024), *database, ("temporary", 256)]
+
+    disks = [("", media_root, 1), ("database", Path("/dev/shm"), 2), ("temporary", media_root, 9)]  # noqa: S108  # another disk
+    monkeypatch.setattr(troubles, "_disks", lambda: iter(disks))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
+    host = socket.gethostname()
+    assert [each.subject for each in troubles.disk_low()] == [host, f"{host} database"]
+    assert "0 MiB free in /dev/shm; 2 are needed" in list(troubles.disk_low())[1].sentence
 
 
 def test_a_clock_that_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +367,7 @@ def test_what_is_gone_is_kept_for_a_month() -> None:
 
 
 def test_only_the_first_node_keeps_house() -> None:
-    QueueNode.objects.update(pid=1)
+    QueueNode.objects.update(pid=1, identity=uuid4())
     nodes.beat()
     VersionFactory.create(verification_error="truncated.")
     look({})
@@ -305,22 +377,233 @@ def test_only_the_first_node_keeps_house() -> None:
     assert Finding.objects.filter(code=Code.VERSION_DAMAGED).exists()
 
 
+def test_two_nodes_on_one_machine_do_not_close_each_other_s(settings: Settings) -> None:
+    """Their disks may be two; each closes what it found itself, and what a node found goes with it."""
+    other = QueueNodeFactory.create(host=nodes.host())
+    settings.DISK_FREE_MIB = 10**9
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())]
+    Finding.objects.update(node=str(other.identity))
+    settings.DISK_FREE_MIB = 0
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())]
+    settings.DISK_FREE_MIB = 10**9
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())] * 2
+    assert [trouble.code for trouble in troubles.current()].count(Code.DISK_LOW) == 1
+    settings.DISK_FREE_MIB = 0
+    assert run(Code.DISK_LOW) == [("disk_low", nodes.host())]
+    assert Finding.objects.current().get().node == str(other.identity)
+    other.delete()
+    watchdog.close_left_behind()
+    assert not Finding.objects.current().exists()
+
+
+def test_a_node_with_other_libraries_until_it_is_gone_or_can_load_it() -> None:
+    own = libraries.installed()
+    version = VersionFactory.create(is_active=True, libraries=own)
+    QueueNode.objects.update(libraries=own)
+    web = WebNodeFactory.create(host="web-1", pid=7, libraries=own | {"scikit-learn": "1.0.0"})
+    queue = QueueNodeFactory.create(host="queue-1", pid=7, libraries=own | {"numpy": "1.0.0"})
+    assert run(Code.NODE_INCOMPATIBLE) == [
+        ("node_incompatible", "web-1:7"),
+        ("node_incompatible", "queue-1:7"),
+    ]
+    serious, warning = Finding.objects.current()
+    assert trouble_of(serious).sentence == (
+        f"web-1:7 has other libraries than the active version: scikit-learn 1.0.0, not {own['scikit-learn']}"
+    )
+    assert (serious.severity, warning.severity) == (Finding.Severity.SERIOUS, Finding.Severity.WARNING)
+    assert ModelVersion.objects.get().verification_error == ""
+    web.loaded_version = version.pk
+    web.save()
+    queue.delete()
+    assert run(Code.NODE_INCOMPATIBLE) == []
+
+
+def test_a_version_that_was_not_compared_until_somebody_looks() -> None:
+    why = gate.reason(gate.Code.CHAMPION_DAMAGED, version=3, error="'twin.pkl' is truncated")
+    version = VersionFactory.create(comparison={gate.WAITS: why, "outcome": "not_compared", "passed": False})
+    assert run(Code.VERSION_NOT_COMPARED) == [("version_not_compared", str(version.pk))]
+    told = trouble_of(Finding.objects.get())
+    assert told.sentence == (
+        f"Version {version.pk} was not activated by itself: It could not be compared with version 3, whose "
+        "files cannot be used: 'twin.pkl' is truncated"
+    )
+    with translation.override("fr"):
+        assert "n'a pas pu être comparée à la version 3" in told.sentence
+    versions.set_active(version=VersionFactory.create(), reason=Activation.Reason.GATE)
+    assert run(Code.VERSION_NOT_COMPARED) == []
+
+
 def test_each_check_keeps_its_own_time(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    due: dict[watchdog.Check, float] = {}
+    due: watchdog.Due = {}
     look(due)
-    assert len(due) == len(CHECKS)
+    assert {check for check in due if isinstance(check, watchdog.Check)} == set(CHECKS)
     with django_assert_num_queries(1):  # who keeps house
         look(due)
 
 
-def test_a_disk_that_cannot_be_read_stops_no_other_check(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("Input/output error")])
+def test_a_check_that_fails_is_told_and_stops_no_other(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_path: Path) -> None:
-        raise OSError("input/output error")
+        raise error
 
-    monkeypatch.setattr(shutil, "disk_usage", fail)
     VersionFactory.create(verification_error="truncated.")
-    look({})
-    assert Finding.objects.filter(code=Code.VERSION_DAMAGED).exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", fail)
+        due: watchdog.Due = {}
+        look(due)
+    codes = [row.code for row in Finding.objects.current()]
+    assert codes.count("check_failing") == codes.count("version_damaged") == 1
+    (failing,) = [each for each in troubles.current() if each.code == Code.CHECK_FAILING]
+    host = socket.gethostname()
+    assert failing.sentence == f"{host} cannot look for disk_low: Input/output error"
+    due.pop(check(Code.DISK_LOW))
+    look(due)
+    assert not Finding.objects.current().filter(code=Code.CHECK_FAILING).exists()
+
+
+def test_a_check_of_files_adds_nothing_to_a_storage_out_of_reach(media_root: Path) -> None:
+    def fail() -> list[Trouble]:
+        raise OSError(5, "Input/output error")
+
+    broken = dataclasses.replace(check(Code.FILES_MISSING), find=fail)
+    media_root.rmdir()
+    look({}, [broken, check(Code.STORAGE_UNREACHABLE)])
+    assert [row.code for row in Finding.objects.current()] == ["storage_unreachable"]
+    media_root.mkdir()
+    look({}, [check(Code.STORAGE_UNREACHABLE), broken])
+    assert [row.code for row in Finding.objects.current()] == ["check_failing"]
+
+
+def test_what_a_node_said_of_itself_ends_with_the_node() -> None:
+    far, here = QueueNodeFactory.create(host="far"), str(nodes.identity())
+    found_by = {"far": str(far.identity), "here": here, "gone": str(uuid4()), "unnamed": ""}
+    for subject, node in found_by.items():
+        Finding.objects.create(code=Code.DISK_LOW, subject=subject, node=node, severity=2)
+    Finding.objects.create(code=Code.SCHEDULE_OFF, severity=2)
+    nodes.beat()
+    watchdog.close_left_behind()
+    assert troubles.current()[0].sentence == "disk nearly full"  # rows without facts have words all the same
+    left = Finding.objects.current().values_list("subject", flat=True)
+    assert sorted(left) == ["", "far", "here"]
+
+
+# --- Trainings and backups ---------------------------------------------------------------------
+
+
+def end_session(status: Status, reason: str = "") -> None:
+    version = VersionFactory.create() if status == Status.SUCCEEDED else None
+    SessionFactory.create(status=status, reason=reason, finished_at=timezone.now(), model_version=version)
+
+
+def test_trainings_that_fail_one_after_the_other() -> None:
+    end_session(Status.SUCCEEDED)
+    for status in (Status.FAILED, Status.FAILED, Status.SKIPPED, Status.CANCELLED):
+        end_session(status, "old")
+    assert run(Code.TRAININGS_FAILING) == []
+    end_session(Status.FAILED, "No room.\nTraceback")
+    assert run(Code.TRAININGS_FAILING) == [("trainings_failing", "")]
+    (trouble,) = troubles.current()
+    assert trouble.sentence == "The last 3 trainings failed: No room."
+    end_session(Status.FAILED, "Still no room.")
+    run(Code.TRAININGS_FAILING)
+    assert troubles.current()[0].sentence == "The last 4 trainings failed: Still no room."
+    end_session(Status.SUCCEEDED)
+    assert run(Code.TRAININGS_FAILING) == []
+
+
+def test_records_that_were_never_backed_up(settings: Settings) -> None:
+    settings.BACKUP_EVERY_DAYS = 7
+    anomaly = ApprovedFactory.create(reviewed_at=timezone.now())
+    assert run(Code.BACKUP_NEVER) == []
+    Anomaly.objects.filter(pk=anomaly.pk).update(reviewed_at=timezone.now() - timedelta(hours=25))
+    assert run(Code.BACKUP_NEVER) == [("backup_never", "")]
+    assert run(Code.BACKUP_OLD) == [("backup_never", "")]
+    BackupFactory.create()
+    assert run(Code.BACKUP_NEVER) == []
+
+
+def test_a_sample_needs_no_backup() -> None:
+    Anomaly.objects.filter(pk=ApprovedFactory.create().pk).update(reviewed_at=None)
+    assert run(Code.BACKUP_NEVER) == []
+
+
+# --- While the database takes no row -----------------------------------------------------------
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The database does not answer, until the patch is undone."""
+    with monkeypatch.context() as patch:
+        patch.setattr(watchdog, "database_answers", lambda: False)
+        yield patch
+
+
+def test_what_is_seen_while_the_database_is_away_is_written_when_it_is_back(
+    away: pytest.MonkeyPatch, media_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notebook = watchdog.Notebook()
+    media_root.rmdir()
+    for _ in range(3):
+        notebook.note(OperationalError("gone"))
+    assert not Finding.objects.exists()
+    away.undo()
+    notebook.write()
+    run(Code.STORAGE_UNREACHABLE)
+    here = socket.gethostname()
+    rows = [(row.code, row.subject, row.ended_at is None) for row in Finding.objects.order_by("code")]
+    assert rows == [("database_silent", here, False), ("storage_unreachable", here, True)]
+    said = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert said == ["Found", "Found", "Gone"]
+    silent = Finding.objects.get(code=Code.DATABASE_SILENT)
+    assert silent.ended_at is not None
+    assert silent.since < silent.ended_at
+
+
+def test_what_came_and_went_while_the_database_was_away_is_known_later(
+    away: pytest.MonkeyPatch, media_root: Path
+) -> None:
+    notebook = watchdog.Notebook()
+    media_root.rmdir()
+    notebook.note(OperationalError("gone"))
+    media_root.mkdir()
+    notebook._due = 0
+    notebook.note(OperationalError("gone"))
+    away.undo()
+    notebook.write()
+    assert not Finding.objects.current().exists()
+    assert [row.code for row in Finding.objects.order_by("code")] == [
+        "database_silent",
+        "storage_unreachable",
+    ]
+
+
+def test_a_database_that_takes_nothing_is_logged_once_and_written_down_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = [Trouble(code=Code.DATABASE_READ_ONLY, facts={"reason": "database or disk is full"})]
+    notebook = watchdog.Notebook()
+    with monkeypatch.context() as patch:
+        patch.setattr(dependencies, "database_read_only", lambda: full)
+        patch.setattr(watchdog, "WITHOUT_ROWS", (lambda: full,))
+        for _ in range(3):
+            notebook.note(OperationalError("database or disk is full"))
+            notebook.write()  # reading went well in between
+        assert not Finding.objects.exists()
+    notebook.write()
+    notebook.write()
+    row = Finding.objects.get()
+    assert (row.code, row.ended_at is None) == ("database_read_only", False)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["Found", "Gone"]
+
+
+def test_a_busy_database_is_no_finding(caplog: pytest.LogCaptureFixture) -> None:
+    notebook = watchdog.Notebook()
+    notebook.note(OperationalError("database is locked"))
+    notebook.write()
+    assert not Finding.objects.exists()
+    assert [record.getMessage() for record in caplog.records] == ["The database refused: database is locked"]
 
 
 class Stop(threading.Event):
@@ -336,7 +619,7 @@ class Stop(threading.Event):
 def test_it_outlives_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
 
-    def fail_first(_due: object) -> None:
+    def fail_first(_due: object, _checks: object) -> None:
         looks.append(1)
         if len(looks) == 1:
             raise OperationalError("gone")
@@ -344,18 +627,19 @@ def test_it_outlives_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(watchdog, "close_old_connections", lambda: None)
     monkeypatch.setattr("training.watchdog.connection.close", lambda: None)
     monkeypatch.setattr(watchdog, "look", fail_first)
-    watch_until(Stop())
+    watch_until(Stop(), watchdog.OF_ROWS)
     assert len(looks) == 2
 
 
-def test_it_is_started_again_when_it_died(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[threading.Event] = []
-    monkeypatch.setattr(watchdog, "watch_until", started.append)
+def test_each_thread_is_started_again_when_it_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[threading.Event, object]] = []
+    monkeypatch.setattr(watchdog, "watch_until", lambda stop, checks: started.append((stop, checks)))
     dog = Watchdog()
-    dog.keep()
-    wait_until(lambda: len(started) == 1)
-    wait_until(lambda: dog._thread is not None and not dog._thread.is_alive())
-    dog.keep()
-    wait_until(lambda: len(started) == 2)
+    for _ in range(2):
+        dog.keep()
+        wait_until(lambda: not any(thread.is_alive() for thread in dog._threads.values()))
+    assert len(started) == 4
+    checks = [checks for _, checks in started]
+    assert checks.count(watchdog.OF_FILES) == checks.count(watchdog.OF_ROWS) == 2
     dog.stop()
-    assert started[1].is_set()
+    assert started[3][0].is_set()

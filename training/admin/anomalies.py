@@ -35,7 +35,6 @@ from training.admin.imports import may_import
 from training.double_review import Outcome, give_scores
 from training.ml.records import SCORE_COLUMNS
 from training.models import Anomaly
-from training.policy import current_policy
 
 APPROVE, REJECT, REOPEN = "_approve", "_reject", "_reopen"  # the buttons of the form
 _APPROVE = (APPROVE, gettext_lazy("Approve"), "check")
@@ -44,7 +43,7 @@ _REOPEN = (REOPEN, gettext_lazy("Reopen"), "undo")
 BUTTONS = {
     Anomaly.Status.PENDING: (_APPROVE, _REJECT),
     Anomaly.Status.APPROVED: (_REJECT, _REOPEN),
-    Anomaly.Status.REJECTED: (_APPROVE, _REOPEN),
+    Anomaly.Status.REJECTED: (_REOPEN,),
 }
 STATUS_COLOURS = {"pending": "warning", "approved": "success", "rejected": "danger"}
 REPORTED = (
@@ -283,11 +282,5 @@ OUTCOMES = {
 
 
 def _approve(anomaly: Anomaly, scores: dict[str, float], user: User, reason: str) -> str:
-    outcome = Outcome.APPROVED
-    if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two(current_policy().share_for_two):
-        stated = {name: score for name, score in anomaly.scores.items() if score is not None}
-        given = {**stated, **scores}
-        outcome = give_scores(anomaly=anomaly, scores=given, user=user, reason=reason, as_seen=False)
-    else:
-        review.approve(anomalies=[anomaly], scores=scores, user=user, reason=reason)
+    outcome = give_scores(anomaly=anomaly, scores=scores, user=user, reason=reason, as_seen=False)
     return str(OUTCOMES[outcome]) % {"anomaly": anomaly}

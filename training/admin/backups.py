@@ -1,5 +1,6 @@
 """Backups: back up now, verify, restore, and take old ones away."""
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -33,6 +34,7 @@ from training.admin.versions import switch_in_words
 from training.models import Backup
 from training.policy import current_policy
 from training.restoring import EXAMPLES, RecordChange, RestorePreview, Scores
+from training.retention import Reason
 
 LIST = "admin:training_backup_changelist"
 CHANGE_WORDS: dict[RecordChange.Kind, Promise] = {
@@ -41,6 +43,15 @@ CHANGE_WORDS: dict[RecordChange.Kind, Promise] = {
     RecordChange.Kind.RECREATED: gettext_lazy("created again"),
     RecordChange.Kind.SCORES: gettext_lazy("earlier scores"),
     RecordChange.Kind.TEXTS: gettext_lazy("earlier text or equipment"),
+}
+
+REASON_WORDS: dict[Reason, Promise] = {
+    Reason.BY_HAND: gettext_lazy("made by hand: it stays until somebody removes it"),
+    Reason.IN_USE: gettext_lazy("the newest that holds the active version"),
+    Reason.NEWEST: gettext_lazy("the newest"),
+    Reason.RECENT: gettext_lazy("one of the newest that differ from the one before"),
+    Reason.DAY: gettext_lazy("the newest of its day"),
+    Reason.WEEK: gettext_lazy("the newest of its week"),
 }
 
 
@@ -53,7 +64,7 @@ class BackupAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     actions = ("verify_selected",)
     actions_list = ("back_up_now", "prune")
-    actions_detail = ("restore", "verify")
+    actions_detail = ("restore", "verify", "remove")
     fieldsets = (
         (
             None,
@@ -160,9 +171,14 @@ class BackupAdmin(ReadOnlyAdmin):
         return request.user.has_perm("training.restore_backup")
 
     def get_actions_detail(self, request: HttpRequest, object_id: object) -> list[UnfoldAction]:
+        """What is damaged can be verified again, and restored once it is sound."""
         backup = self.get_object(request, str(object_id))
+        if backup is None or backup.pruned_at:
+            return []
         allowed: list[UnfoldAction] = super().get_actions_detail(request, object_id)
-        return [] if backup is None or backup.pruned_at else allowed
+        if backup.is_usable:
+            return allowed
+        return [entry for entry in allowed if entry.method.original_function_name != "restore"]
 
     @action(
         description=gettext_lazy("Restore"),
@@ -209,6 +225,29 @@ class BackupAdmin(ReadOnlyAdmin):
             return removed % {"count": count}
 
         return confirmed(request, admin=self, ask=_before_pruning, act=act, then=reverse(LIST))
+
+    @action(
+        description=gettext_lazy("Remove"), permissions=["prune"], icon="delete", variant=ActionVariant.DANGER
+    )
+    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        backup = existing(self, request, object_id)
+
+        def ask() -> Confirmation:
+            return Confirmation(
+                title=_("Remove %(backup)s?") % {"backup": backup},
+                changes=[_removal(backup)],
+                way_back=_("There is no way back for this one; the other backups stay."),
+                button=_("Remove"),
+                is_possible=backup.pruned_at is None,
+                is_destructive=True,
+            )
+
+        def act() -> str:
+            backups.remove_backup(backup=backup)
+            self.log_change(request, backup, _("Remove"))
+            return _("The files of %(backup)s are removed.") % {"backup": backup}
+
+        return confirmed(request, admin=self, ask=ask, act=act, then=_page_of(backup))
 
 
 def _page_of(backup: Backup) -> str:
@@ -303,28 +342,47 @@ def _scores_in_words(scores: Scores | None) -> str:
     return " · ".join(labels.number(score) for score in scores) if scores else "–"
 
 
+def _removal(backup: Backup) -> str:
+    return _("The files of %(backup)s (%(kind)s, %(size)s) are removed.") % {
+        "backup": backup,
+        "kind": backup.get_kind_display(),
+        "size": filesizeformat(backup.size_bytes),
+    }
+
+
 def _before_pruning() -> Confirmation:
-    prunable = backups.prunable_backups()
-    kept = current_policy().backups_kept
-    retention = ngettext(
-        "The newest %(count)d backup is kept, and the newest that holds the active version.",
-        "The newest %(count)d backups are kept, and the newest that holds the active version. "
-        "The page of the training schedule, or the setting KEEP_BACKUPS, says how many.",
-        kept,
+    retention = backups.retention_of_backups()
+    prunable = [backup for backup, reason in retention.items() if reason is None]
+    rule = _(
+        "Kept are the newest %(count)d that differ from the one before, the newest of each of the last "
+        "%(days)d days and %(weeks)d weeks, the newest that holds the active version, and what was made by "
+        "hand. The page of the training schedule, or the settings KEEP_BACKUPS, KEEP_DAILY_BACKUPS and "
+        "KEEP_WEEKLY_BACKUPS, say how many."
     )
-    removed = [
-        _("The files of %(backup)s (%(kind)s, %(size)s) are removed.")
-        % {"backup": b, "kind": b.get_kind_display(), "size": filesizeformat(b.size_bytes)}
-        for b in prunable
-    ]
+    numbers = {
+        "count": current_policy().backups_kept,
+        "days": settings.KEEP_DAILY_BACKUPS,
+        "weeks": settings.KEEP_WEEKLY_BACKUPS,
+    }
+    removed = [_removal(backup) for backup in prunable]
     return Confirmation(
         title=_("Remove old backups?"),
-        changes=[
-            retention % {"count": kept},
-            *(removed or [_("Nothing to remove: there are not more backups than are kept.")]),
-        ],
-        way_back=_("There is no way back for these; the newest backups stay.") if prunable else "",
+        changes=[rule % numbers, *(removed or [_("Nothing to remove: all that there are are kept.")])],
+        way_back=_("There is no way back for these; the other backups stay.") if prunable else "",
         button=_("Remove"),
         is_possible=bool(prunable),
         is_destructive=True,
+        table=_kept(retention),
     )
+
+
+def _kept(retention: dict[Backup, Reason | None]) -> Table | None:
+    rows: list[list[str | Promise]] = [
+        [backup.name, backup.get_kind_display(), REASON_WORDS[reason]]
+        for backup, reason in retention.items()
+        if reason is not None
+    ]
+    if not rows:
+        return None
+    columns = [_("backup"), _("kind"), _("why it is kept")]
+    return Table(caption=_("What is kept"), columns=columns, rows=rows)

@@ -27,6 +27,7 @@ from training.errors import (
     NotAllowedNowError,
     NothingApprovedError,
     SessionActiveError,
+    StorageError,
     TrainingError,
 )
 from training.review import MAX_REASON
@@ -37,7 +38,7 @@ Text = str | Promise
 WORKING = forms.Media(js=[forms.Script("training/working.js", defer=True)])  # type: ignore[list-item]  # Django 5.2's
 
 # The domain's errors speak English; these have no details, so the page can say them in its own language.
-REFUSALS: dict[type[TrainingError], Text] = {
+REFUSALS: dict[type[Exception], Text] = {
     SessionActiveError: _("A training session is queued or running. Wait for its end, or cancel it."),
     NothingApprovedError: _("There is no approved anomaly to train on. Approve some first."),
     ChangedSinceError: _("The status or a score has changed since: undo that change first."),
@@ -125,7 +126,7 @@ def refusals_as_messages(request: HttpRequest) -> Iterator[None]:
     """What the domain refuses is said on the next page; nothing was changed then."""
     try:
         yield
-    except TrainingError as error:
+    except (TrainingError, StorageError) as error:
         messages.error(request, str(REFUSALS.get(type(error)) or in_words(str(error))))
 
 

@@ -23,7 +23,7 @@ from training.admin.base import (
     refusals_as_messages,
 )
 from training.admin.long_lists import LongListAdmin
-from training.models import Anomaly
+from training.models import Anomaly, Review
 from training.policy import current_policy
 
 Rows = QuerySet[Anomaly]
@@ -94,11 +94,11 @@ def _is(status: str) -> Applies:
 
 
 def _for_two(status: str, _scored: bool, for_two: bool) -> bool:
-    return status != APPROVED and for_two
+    return status == PENDING and for_two
 
 
 def _unscored(status: str, scored: bool, for_two: bool) -> bool:
-    return status != APPROVED and not for_two and not scored
+    return status == PENDING and not for_two and not scored
 
 
 APPROVE = Bulk(
@@ -124,6 +124,11 @@ APPROVE = Bulk(
         _is(APPROVED): ngettext_lazy(
             "%(count)d is left: it is approved already.",
             "%(count)d are left: they are approved already.",
+            "count",
+        ),
+        _is(REJECTED): ngettext_lazy(
+            "%(count)d is left: it is rejected. Reopen it first.",
+            "%(count)d are left: they are rejected. Reopen them first.",
             "count",
         ),
     },
@@ -203,9 +208,11 @@ class BulkReviewAdmin(LongListAdmin):
             found = list(rows)
             form = BulkForm(request, newest=found[0][0] if found else 0)
             for_two = current_policy().share_for_two
+            begun = Review.objects.open().filter(anomaly__in=queryset.order_by().values("pk"))
+            reviewed = set(begun.values_list("anomaly_id", flat=True))
             kinds = Counter(
-                (status, total is not None, Anomaly(anomaly_id=name).needs_two(for_two))
-                for _pk, name, status, total in found
+                (status, total is not None, key in reviewed or Anomaly(anomaly_id=name).needs_two(for_two))
+                for key, name, status, total in found
             )
             return confirmation_page(request, self, bulk.ask(kinds, form), back)
         with refusals_as_messages(request):

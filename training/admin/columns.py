@@ -16,15 +16,15 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
+from training.admin.change_lists import CheckedChangeList, CheckedListAdmin
 from training.models import ListLayout
 
 MOVES = {"up": -1, "down": 1}
 
 
-class LaidOutChangeList(ChangeList):
+class LaidOutChangeList(CheckedChangeList):
     """Ordered as its reader ordered it last, unless the address says otherwise; and that is kept."""
 
     model_admin: "ChosenColumnsAdmin"
@@ -56,7 +56,7 @@ class LaidOutChangeList(ChangeList):
         )
 
 
-class ChosenColumnsAdmin(ModelAdmin):
+class ChosenColumnsAdmin(CheckedListAdmin):
     """`list_display` is what everybody sees at first; `list_more` may be added."""
 
     list_more: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from import_export.formats.base_formats import CSV, XLSX
 from openpyxl import Workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
+from training.admin.change_lists import answerable
 from training.models import Anomaly
 
 FORMATS = [CSV, XLSX]
@@ -63,6 +64,13 @@ class StreamedExportMixin(ExportMixin):
 
     resource_classes = [AnomalyResource]
     formats = FORMATS
+
+    def get_export_queryset(self, request: HttpRequest) -> "QuerySet[Anomaly]":
+        """Asked once before anything is sent: an answer that has begun cannot be refused."""
+        with answerable(request):
+            queryset: QuerySet[Anomaly] = super().get_export_queryset(request)
+            queryset.exists()
+        return queryset
 
     def _do_file_export(
         self,

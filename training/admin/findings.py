@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from training import troubles
+from training import nodes, troubles
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin
 from training.findings import trouble_of
@@ -52,7 +52,7 @@ def state_of_queue(request: HttpRequest) -> dict[str, Any]:
         "problems": problems() if may else [],
         "nodes": [
             {"name": str(node), "started": labels.age(node.started_at), "seen": labels.age(node.seen_at)}
-            for node in QueueNode.objects.all()
+            for node in QueueNode.objects.exclude(pid=nodes.LEFT)
         ],
     }
 

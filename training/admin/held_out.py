@@ -76,8 +76,8 @@ def held_out_view(request: HttpRequest, admin: ModelAdmin, object_id: str) -> Ht
         "version": version,
     }
     try:
-        records = artifacts.load_held_out(version) if artifacts.has_held_out(version) else None
-    except UnservableVersionError as error:
+        records = artifacts.load_held_out(version) if artifacts.knows_held_out(version) else None
+    except (UnservableVersionError, OSError) as error:
         context["missing"] = _("The held-out records cannot be read: %(reason)s") % {"reason": error}
     else:
         context |= {"missing": _why_none(version)} if records is None else _listed(records, form, request)

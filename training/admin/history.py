@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
-from django.contrib.admin.utils import display_for_field
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.utils import display_for_field, unquote
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Field
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -69,6 +69,17 @@ class UndoableHistoryAdmin(SimpleHistoryAdmin):
         super().set_history_delta_changes(request, [*rows, *older], foreign_keys_are_objs)
         if rows and request.user.has_perm("training.review_anomaly"):
             _mark_newest_decision(rows)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Find nothing under a key that no row can have: simple_history would ask the database for it."""
+        try:
+            self.opts.pk.to_python(unquote(object_id))
+        except ValidationError:
+            raise Http404 from None
+        response: HttpResponse = super().history_view(request, object_id, extra_context)
+        return response
 
     def history_form_view(self, request: HttpRequest, *args: object, **kwargs: object) -> NoReturn:
         """simple_history's way to write an old state back past the review: closed."""

@@ -9,10 +9,12 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from training import gate as gate_words
 from training.ml.records import TARGETS
 from training.models import ModelVersion
 from training.versions import TARGET_TOLERANCE
@@ -87,6 +89,8 @@ def gate(version: ModelVersion) -> SafeString | str:
     """The gate's word, coloured; nothing for a version that it has not seen."""
     if "passed" not in version.comparison:
         return ""
+    if not version.was_compared:
+        return badge(_("not compared"), "warning")
     if version.is_refused:
         return badge(_("refused by the gate"), "warning")
     return badge(_("passed the gate"), "success")
@@ -94,9 +98,17 @@ def gate(version: ModelVersion) -> SafeString | str:
 
 def verdict(version: ModelVersion) -> str:
     """The gate's finding, in the language of the page; its own sentence is stored in English."""
+    why = version.comparison.get(gate_words.WAITS)
+    waits = capfirst(gate_words.describe(why)) if why else ""
+    return " ".join(filter(None, [_compared(version) if version.was_compared or not why else "", waits]))
+
+
+def _compared(version: ModelVersion) -> str:
     comparison = version.comparison
     if not comparison.get("candidate"):
         return _("Too few records to hold some out: nothing was measured.")
+    if not version.was_compared:
+        return _("It was not compared with the champion of its day.")
     if not comparison["champion"]:
         return _("There was no champion to compare with.")
     if not comparison["passed"] and (worst := _worst(comparison["candidate"], comparison["champion"])):

@@ -5,7 +5,7 @@ from typing import Any
 from axes.helpers import get_cool_off
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from training.api.rates import attempt_to_wait
 
@@ -14,6 +14,8 @@ def login(request: HttpRequest) -> HttpResponse:
     """The admin's own login, unless its client tries too often."""
     if request.method == "POST" and (wait := attempt_to_wait(request)) is not None:
         return _come_back(request, "throttled.html", wait)
+    if request.method == "HEAD" and admin.site.has_permission(request):
+        return redirect("admin:index")  # as Django's login answers GET alone
     return admin.site.login(request)
 
 

@@ -15,7 +15,6 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RangeDateFilter
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
@@ -32,6 +31,7 @@ from training.admin.base import (
     person,
     refusals_as_messages,
 )
+from training.admin.change_lists import CheckedListAdmin
 from training.models import Delivery, Event, MailSubscription, Webhook
 from training.models.notices import CHOOSABLE
 from training.posting import PostError, check_url
@@ -66,7 +66,7 @@ class MailForm(ListenerForm):
         return user
 
 
-class ListenerAdmin(ModelAdmin):
+class ListenerAdmin(CheckedListAdmin):
     """Both kinds: which events, on or off, the last notice, and a test."""
 
     named_in_deliveries: str
@@ -152,7 +152,7 @@ class WebhookAdmin(ListenerAdmin):
     asked = ("name", "url", "events", "is_enabled")
     actions_detail = ("send_test", "renew_secret")
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No list of the secrets that begin with what somebody guesses."""
         allowed: bool = super().lookup_allowed(lookup, value, request)
         return allowed and not lookup.startswith("secret")

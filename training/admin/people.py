@@ -17,15 +17,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework.authtoken import admin as _registered_first  # noqa: F401 — registers what is replaced here
-from rest_framework.authtoken.admin import TokenAdmin
+from rest_framework.authtoken.admin import TokenAdmin, TokenChangeList
 from rest_framework.authtoken.models import TokenProxy
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from training import roles
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin, person
+from training.admin.change_lists import CheckedChangeList, CheckedListAdmin
 
 admin.site.unregister([User, Group, TokenProxy])
 # Django's pages, messages and log name a row by this, and a key is shown once.
@@ -37,7 +37,7 @@ FOR_SUPERUSERS = ("is_superuser", "user_permissions")
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
+class PersonAdmin(UserAdmin, CheckedListAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -100,7 +100,7 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic i
 
 
 @admin.register(Group)
-class TeamAdmin(GroupAdmin, ModelAdmin):
+class TeamAdmin(GroupAdmin, CheckedListAdmin):
     compressed_fields = False
     list_display = ("role_name", "purpose", "members")
 
@@ -142,11 +142,18 @@ class TeamAdmin(GroupAdmin, ModelAdmin):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
+class KeyChangeList(CheckedChangeList, TokenChangeList):
+    """Its rows are named by their users."""
+
+
 @admin.register(TokenProxy)
-class KeyAdmin(TokenAdmin, ModelAdmin):
+class KeyAdmin(TokenAdmin, CheckedListAdmin):
     """A key is worth its user's whole power: made and revoked by those who manage that user. Shown once."""
 
     list_display = ("user", "beginning", "created")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeyChangeList]:
+        return KeyChangeList
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[TokenProxy]":
         return super().get_queryset(request).filter(user__in=roles.manageable(person(request)))
@@ -157,10 +164,10 @@ class KeyAdmin(TokenAdmin, ModelAdmin):
             raise PermissionDenied
         return super().changelist_view(request, extra_context)
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No list of the keys that begin with what somebody guesses."""
         is_key = lookup.startswith(("key", "pk"))  # which are the same
-        return not is_key and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+        return not is_key and super().lookup_allowed(lookup, value, request)
 
     @display(description=gettext_lazy("key"))
     def beginning(self, token: TokenProxy) -> str:

@@ -13,6 +13,10 @@ from training.models import Anomaly
 WORDS: list[tuple[re.Pattern[str], Promise]] = [
     (re.compile(pattern, re.DOTALL), words)
     for pattern, words in (
+        (
+            r"The storage is not this installation's\. (?P<reason>.+) Nothing was changed there\..*",
+            _("The storage belongs to another installation, and nothing was changed: %(reason)s"),
+        ),
         (r"Missing required fields: \[(?P<fields>.*)\]", _("Missing: %(fields)s")),
         (r"(?P<field>\w+) must not be blank", _("%(field)s: must not be blank")),
         (
@@ -80,6 +84,10 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
             _("%(file)s is too large once unpacked: save it as CSV UTF-8."),
         ),
         (
+            r"(?P<file>.+) has more than (?P<most>\d+) columns: .+",
+            _("%(file)s has more than %(most)s columns: keep those that count."),
+        ),
+        (
             r"(?P<file>.+) is not a readable CSV file: (?P<got>.+)\.",
             _("%(file)s is not a readable CSV file: %(got)s."),
         ),
@@ -91,6 +99,10 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
         (
             r"The files hold more than (?P<most>\d+) MiB: .+",
             _("The files hold more than %(most)s MiB: divide them."),
+        ),
+        (
+            r"The files hold more than (?P<most>[\d,]+) rows: .+",
+            _("The files hold more than %(most)s rows: divide them."),
         ),
         (
             r"(?P<got>\d+) imports wait to be confirmed: .+",

@@ -22,7 +22,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django_q.models import Schedule
-from unfold.admin import ModelAdmin
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -38,6 +37,7 @@ from training import policy as policies
 from training import schedules
 from training.admin import labels
 from training.admin.base import confirmed, person
+from training.admin.change_lists import CheckedListAdmin
 from training.admin.findings import problems
 from training.admin.freeze import FreezeForm, before_freeze, before_lift, freeze_context
 from training.admin.history import ChangesInWords
@@ -185,7 +185,7 @@ def _state(request: HttpRequest) -> dict[str, Any]:
 
 
 @admin.register(Schedule)
-class TrainingScheduleAdmin(ModelAdmin):
+class TrainingScheduleAdmin(CheckedListAdmin):
     form = ScheduleForm
     list_display = ("what", "state", "next_time", "needs")
     list_before_template = "admin/training/schedule_state.html"

@@ -12,6 +12,7 @@ from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from training import gate
 from training.admin.figures import TARGET_WORDS
 from training.admin.labels import decimals
 from training.admin.refusals import in_words
@@ -25,6 +26,17 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
         # --- sessions
         (r"Cancelled\.", _("Cancelled.")),
         (r"Cancelled by (?P<name>.+)\.", _("Cancelled by %(name)s.")),
+        (
+            (
+                r"No queue worker took the training session within (?P<seconds>\S+) s\. "
+                r"These have other libraries than the active version: (?P<refused>.+)\. "
+                r"Start one with: (?P<command>.+?)(?:\. The records are kept\.)?"
+            ),
+            _(
+                "No queue worker took the training session within %(seconds)s s. These have other libraries "
+                "than the active version: %(refused)s. Start one with: %(command)s. The records are kept."
+            ),
+        ),
         (
             (
                 r"No queue worker took the training session within (?P<seconds>\S+) s\. "
@@ -98,11 +110,7 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
             r"the training policy leaves that to a person\.",
             _("the training policy leaves that to a person."),
         ),
-        (r"another version was activated meanwhile\.", _("another version was activated meanwhile.")),
-        (
-            r"Too few records to hold some out: nothing was measured\.",
-            _("Too few records to hold some out: nothing was measured."),
-        ),
+        *((gate.pattern_of(code), words) for code, words in gate.WORDS.items()),
         (
             r"Worse on (?P<score>\w+): MAE (?P<candidate>[\d.]+), not (?P<champion>[\d.]+)" + HELD_OUT,
             _("Worse on %(score)s: MAE %(candidate)s, the champion's %(champion)s."),

@@ -9,11 +9,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -21,6 +19,7 @@ from unfold.decorators import display
 from training.admin import labels
 from training.admin.base import ReadOnlyAdmin
 from training.models import Activation, ModelVersion, TrainingPolicy, TrainingSession
+from training.rules import parse_time
 from training.timeline import Event, Kind, events
 
 PER_PAGE = 50
@@ -95,12 +94,8 @@ def _chosen(request: HttpRequest) -> tuple[str, frozenset[Kind]]:
 
 
 def _before(request: HttpRequest) -> datetime | None:
-    """The moment in the address; None when it is none."""
-    try:
-        moment = parse_datetime(request.GET.get("before", ""))
-    except ValueError:
-        return None
-    return moment if moment and is_aware(moment) else None
+    """The moment in the address; None when it is none that a time line can have."""
+    return parse_time(request.GET.get("before", ""))
 
 
 def _older(chosen: str, found: list[Event]) -> str:

@@ -1,11 +1,13 @@
 """The guide's contract: its five routes, with its paths, fields and types."""
 
 import re
+import threading
 import time
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import Error
 from django.http import Http404
 from django.urls import reverse
 from rest_framework import serializers, status
@@ -14,17 +16,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from training import outages
+from training.api.parsers import refuse_body
 from training.api.permissions import MayRead, requires
 from training.api.request_keys import request_key_of
-from training.errors import UnservableVersionError
+from training.errors import NoWorkerError, UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Backup, TrainingSession
+from training.outages import DatabaseUnavailableError
 from training.restoring import restore_backup
 from training.sessions import accept_batch, expire_unclaimed, recover_sessions, wait_for_claim, wait_for_end
 from training.validation import validate_batch
 from training.versions import reload_newest
 
 Status = TrainingSession.Status
+_places = threading.Semaphore(settings.TRAINING_WAITERS)
 OUTCOMES = {
     Status.SUCCEEDED: status.HTTP_200_OK,
     Status.FAILED: status.HTTP_500_INTERNAL_SERVER_ERROR,
@@ -42,11 +48,8 @@ class TrainView(APIView):
         reports = validate_batch(body_of(request))
         key = request_key_of(request, lambda: request.data)
         session = accept_batch(reports=reports, user=user_of(request), request=key)
-        if not wait_for_claim(session, settings.TRAINING_CLAIM_WAIT):
-            expire_unclaimed(session)
         patience, applied = preference_of(request)
-        ended = wait_for_end(session, patience - (time.monotonic() - begin))
-        response = outcome(session) if ended else accepted(request, session)
+        response = _outcome_within(session, begin, patience) or accepted(request, session)
         if applied:
             response["Preference-Applied"] = applied
         return response
@@ -74,9 +77,11 @@ class StatusView(APIView):
 class ReloadView(APIView):
     """Let the newest model version serve, in every web process."""
 
+    takes_records = False
     permission_classes = [requires("training.activate_modelversion", open_in_development=True)]
 
     def post(self, request: Request) -> Response:
+        refuse_body(request)
         try:
             reload_newest(user=user_of(request))
         except UnservableVersionError as error:
@@ -93,7 +98,7 @@ class BackupsView(APIView):
     def get(self, request: Request) -> Response:
         backups = [
             {"name": backup.name, "created": f"{backup.created_at:%Y-%m-%d %H:%M:%S}", "path": backup.path}
-            for backup in Backup.objects.available()
+            for backup in Backup.objects.restorable()
         ]
         return Response({"backups": backups, "count": len(backups)})
 
@@ -101,13 +106,14 @@ class BackupsView(APIView):
 class RestoreView(APIView):
     """Bring back the models and the training set of a backup, after a backup of the present."""
 
+    takes_records = False
     permission_classes = [requires("training.restore_backup", open_in_development=True)]
 
     def post(self, request: Request, backup_name: str) -> Response:
+        refuse_body(request)
         backup = Backup.objects.available().filter(name=backup_name).first()
         if backup is None:
             raise Http404(f"There is no backup named {backup_name}.")
-        recover_sessions()  # one that died is not in the way
         result = restore_backup(backup=backup, user=user_of(request))
         return Response(
             {
@@ -116,6 +122,27 @@ class RestoreView(APIView):
                 "models_reloaded": result.version is not None,  # a backup may be older than the first model
             }
         )
+
+
+def _outcome_within(session: TrainingSession, begin: float, patience: float) -> Response | None:
+    """The outcome of a session that was accepted at `begin`; None while it goes on, or nobody can tell.
+
+    Whatever happens to the database now, the session is stored: nobody is told that it failed for that.
+    Raises NoWorkerError. Where as many wait as may, nobody else does: predictions need threads too.
+    """
+    if not _places.acquire(blocking=False):
+        return None
+    try:
+        if wait_for_claim(session, settings.TRAINING_CLAIM_WAIT) is False:
+            expire_unclaimed(session)
+        ended = wait_for_end(session, patience - (time.monotonic() - begin))
+        return outcome(session) if ended else None
+    except (Error, DatabaseUnavailableError) as error:
+        if outages.report(error) is None:
+            raise
+        return None
+    finally:
+        _places.release()
 
 
 # --- What comes in -----------------------------------------------------------------------------
@@ -150,7 +177,9 @@ def preference_of(request: Request) -> tuple[int, str]:
 
 
 def outcome(session: TrainingSession) -> Response:
-    """The answer to POST /train once the session ended."""
+    """The answer to POST /train once the session ended. Raises NoWorkerError when no worker took it."""
+    if session.cause == TrainingSession.Cause.NO_WORKER:
+        raise NoWorkerError(session.reason)
     return Response(result_of(session), status=OUTCOMES[Status(session.status)])
 
 
@@ -198,7 +227,7 @@ def status_of_training() -> dict[str, Any]:
     return {
         "is_training": active is not None,
         "training_sessions_completed": TrainingSession.objects.succeeded().count(),
-        "available_backups": Backup.objects.available().count(),
+        "available_backups": Backup.objects.restorable().count(),
         "last_training": last and last_training(last),
         **(progress_of(active) if active else {}),
     }

@@ -4,6 +4,8 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -16,6 +18,8 @@ logger = logging.getLogger("training.access")
 
 HEADER = "X-Request-ID"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+PROBES = {"/livez", "/readyz", "/health", "/metrics"}
+_answered: dict[str, int] = {}  # by this process: a probe's last status
 SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{7,63}")
 
 
@@ -44,14 +48,26 @@ def _name_of(request: HttpRequest) -> str:
 
 def _log(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
     """The route instead of the path: a path may hold anything, and a query is nobody's business."""
-    facts = {
+    facts: dict[str, Any] = {
         "method": request.method if request.method in METHODS else "?",
         "route": _route_of(request),
         "status": response.status_code,
         "milliseconds": round(seconds * 1_000, 1),
         "user": _user_of(request),
     }
-    logger.info("%s %s %d", facts["method"], facts["route"], response.status_code, extra={"facts": facts})
+    level = logging.INFO if _is_news(facts["route"], response.status_code) else logging.DEBUG
+    if facts["route"] in PROBES:
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # Django's own mark: not once more
+    message = facts["method"], facts["route"], response.status_code
+    logger.log(level, "%s %s %d", *message, extra={"facts": facts})
+
+
+def _is_news(route: str, status: int) -> bool:
+    """Of a probe, which asks every few seconds, only an answer that is not the one before."""
+    if route not in PROBES:
+        return True
+    before, _answered[route] = _answered.get(route, HTTPStatus.OK), status
+    return status != before
 
 
 def _route_of(request: HttpRequest) -> str:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from rest_framework.exceptions import Throttled
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -11,6 +12,13 @@ from training.api.rates import seconds_to_wait
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # which imports this module
+
+
+def charge(request: Request, **work: int) -> None:
+    """Count the work that a request asks for, by scope, beside the request itself. Raises Throttled."""
+    for scope, cost in work.items():
+        if (wait := seconds_to_wait(scope, _caller(request), cost=cost)) is not None:
+            raise Throttled(wait)
 
 
 class CallerThrottle(BaseThrottle):

@@ -1,8 +1,9 @@
 """Anomalies in files: the customer's three CSVs, or one CSV or Excel file with all three scores."""
 
 from training.datafiles.cells import CUSTOMER_FILES, neutralise
+from training.datafiles.errors import DataFileError
 from training.datafiles.reading import FileRecords, RowProblem, read_customer_directory, read_files
-from training.datafiles.tables import DataFileError, read_titles, unpack_workbook
+from training.datafiles.tables import read_titles
 from training.datafiles.writing import write_customer_files
 
 __all__ = [
@@ -14,6 +15,5 @@ __all__ = [
     "read_customer_directory",
     "read_files",
     "read_titles",
-    "unpack_workbook",
     "write_customer_files",
 ]

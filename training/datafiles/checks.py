@@ -54,8 +54,9 @@ def _unfit_texts(cells: pd.DataFrame) -> Iterator[Fault]:
 
 def _missing_scores(cells: pd.DataFrame) -> Iterator[Fault]:
     blank = cells[list(SCORE_COLUMNS)].apply(lambda column: column.str.strip() == "")
-    for position, flags in blank[blank.any(axis="columns")].iterrows():
-        missing = [field for field in SCORE_COLUMNS if flags[field]]
+    rows = blank[blank.any(axis="columns")]
+    for position, flags in zip(rows.index, rows.to_numpy().tolist(), strict=True):
+        missing = [field for field, is_blank in zip(SCORE_COLUMNS, flags, strict=True) if is_blank]
         yield _at(position), missing[0], f"Missing required fields: {missing}"
 
 

@@ -1,19 +1,23 @@
 """Read anomalies from files: recognise the columns, check every row, give ids, find what repeats."""
 
 import csv
+from array import array
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from training.datafiles import tables
 from training.datafiles.cells import BESIDE_THE_SCORE, CUSTOMER_FILES, customer_titles, derive_ids, restore
 from training.datafiles.checks import find_faults, parse_scores, parse_times
-from training.datafiles.repeats import Ledger, Repetition, compare
-from training.datafiles.tables import DataFileError, Table, read_tables
+from training.datafiles.errors import DataFileError
+from training.datafiles.repeats import Ledger, Repetition, Repetitions, compare
+from training.datafiles.tables import Table, read_side_by_side, read_tables
 from training.ml.records import COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
 
 OPTIONAL = ("system", "section", "detected_at")
@@ -31,27 +35,33 @@ class RowProblem:
     message: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FileRecords:
-    """What files hold. rows_read = `rows_kept` + `duplicates` + refused rows.
+    """What files hold. rows_read = `rows_kept` + `rows_duplicate` + `rows_refused`.
 
-    `problems` has one entry for each thing that is wrong; `unstated` names the optional columns that the
-    files do not have. The good rows themselves are not held: they are read again from the files.
+    Of a row that is left out only its number is held: the good rows, and what is wrong with the others, are
+    read again from the files. `unstated` names the optional columns that the files do not have.
     """
 
     paths: tuple[Path, ...]
-    problems: list[RowProblem]
-    duplicates: list[RowProblem]
     rows_read: int
-    rows_kept: int
+    problem_count: int  # of the things that are wrong, several perhaps in a row
     unstated: tuple[str, ...]
-    left_out: "set[int]"  # positions
-    reasons: dict[int, str]  # of the refused rows, by position
+    unsound: "npt.NDArray[np.int32]"  # positions of the rows that are wrong in themselves, ascending
+    repetitions: Repetitions
     stamps: list[tuple[int, int]]
 
     @property
     def rows_refused(self) -> int:
-        return self.rows_read - self.rows_kept - len(self.duplicates)
+        return len(self.unsound) + len(self.repetitions.others)
+
+    @property
+    def rows_duplicate(self) -> int:
+        return len(self.repetitions.same)
+
+    @property
+    def rows_kept(self) -> int:
+        return self.rows_read - len(self.unsound) - len(self.repetitions)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -63,19 +73,42 @@ class FileRecords:
 
         Raises DataFileError when a file is not the one that was checked.
         """
+        left_out = np.union1d(self.unsound, self.repetitions.positions)
         for source in _read_sources(self.paths):
-            yield _parse(source.cells.drop(index=list(self.left_out.intersection(source.cells.index))))
+            yield _parse(source.cells.drop(index=_between(left_out, source.cells.index).tolist()))
         if _stamps(self.paths) != self.stamps:
             raise DataFileError("A file was changed while it was read: try again.")
 
+    def problems(self) -> Iterator[RowProblem]:
+        """Everything that is wrong with the refused rows, in their order."""
+        for _, problems in self._refused():
+            for _, row in sorted(problems.items()):
+                yield from row
+
+    def duplicates(self) -> Iterator[RowProblem]:
+        """The rows that say again what an earlier one says."""
+        for repetition in self.repetitions.same:
+            yield _problem_of(repetition, self.paths)
+
     def refused(self) -> Iterator[pd.DataFrame]:
         """The refused rows as the files have them, piece by piece, each with its `line` and its `reason`."""
+        for source, problems in self._refused():
+            positions = sorted(problems)
+            reasons = ["; ".join(problem.message for problem in problems[at]) for at in positions]
+            lines = source.first.lines.loc[positions]
+            yield source.cells.loc[positions].assign(line=lines, reason=reasons)
+
+    def _refused(self) -> Iterator[tuple["_Source", dict[int, list[RowProblem]]]]:
+        """The pieces that have refused rows, with what is wrong with them by position."""
+        if not self.rows_refused:
+            return
+        others = self.repetitions.others
         for source in _read_sources(self.paths):
-            positions = source.cells.index.intersection(sorted(self.reasons))
-            if len(positions):
-                reasons = [self.reasons[position] for position in positions]
-                lines = source.first.lines.loc[positions]
-                yield source.cells.loc[positions].assign(line=lines, reason=reasons)
+            problems = _problems(source)
+            for repetition in others.between(*_span(source.cells.index)):
+                problems[repetition.position] = [_problem_of(repetition, self.paths)]
+            if problems:
+                yield source, problems
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,44 +124,39 @@ class _Source:
 
     def problem(self, position: int, field: str, message: str) -> RowProblem:
         table = self.owner[field]
-        return RowProblem(file=str(table.path), line=int(table.lines[position]), message=message)
+        return RowProblem(file=str(table.path), line=table.line_at(position), message=message)
 
 
-def read_files(paths: Sequence[Path]) -> FileRecords:
+def read_files(paths: Sequence[Path], *, most_rows: int | None = None) -> FileRecords:
     """The anomalies of the customer's three files, in any order, or of one file with all three scores.
 
     Texts are kept to the letter. A row without an id gets one derived from equipment, text and time.
     Of rows with the same id the first good one is kept: another with the same content is a duplicate
     (without ids of their own: the same equipment, text, time and scores), any other a problem.
-    Raises DataFileError when the files cannot be used at all.
+    Raises DataFileError when the files cannot be used at all, or hold more than `most_rows`.
     """
-    stamps, rows_read = _stamps(paths), 0
-    problems: dict[int, list[RowProblem]] = {}
+    stamps, rows_read, problem_count = _stamps(paths), 0, 0
+    unsound = array("i")
     ledger = Ledger()
     for source in _read_sources(paths):
-        wrong = _problems(source)
-        sound = source.cells.drop(index=list(wrong))
-        ledger.enter(_parse(sound), source.first.lines)
-        problems |= wrong
         rows_read += len(source.cells)
-    duplicates = {}
-    for repetition in _repetitions(paths, ledger):
-        problem = RowProblem(file=str(paths[0]), line=repetition.line, message=repetition.message)
-        if repetition.fields:
-            problems[repetition.position] = [problem]
-        else:
-            duplicates[repetition.position] = problem
+        if most_rows is not None and rows_read > most_rows:
+            raise DataFileError(
+                f"The files hold more than {most_rows:,} rows: divide them, "
+                "or use manage.py import_anomalies on the server."
+            )
+        problems = _problems(source)
+        unsound.extend(sorted(problems))
+        problem_count += sum(map(len, problems.values()))
+        ledger.enter(_parse(source.cells.drop(index=list(problems))), source.first.lines)
+    repetitions = _repetitions(paths, ledger)
     return FileRecords(
         paths=tuple(paths),
-        problems=[problem for _, row in sorted(problems.items()) for problem in row],
-        reasons={
-            position: "; ".join(problem.message for problem in row) for position, row in problems.items()
-        },
-        duplicates=[problem for _, problem in sorted(duplicates.items())],
         rows_read=rows_read,
-        rows_kept=rows_read - len(problems) - len(duplicates),
+        problem_count=problem_count + len(repetitions.others),
         unstated=tuple(field for field in OPTIONAL if field not in source.cells),
-        left_out={*problems, *duplicates},
+        unsound=np.array(unsound, dtype=np.int32),
+        repetitions=repetitions,
         stamps=stamps,
     )
 
@@ -139,8 +167,11 @@ def read_customer_directory(directory: Path) -> Iterator[pd.DataFrame]:
     Raises DataFileError.
     """
     read = yield from _read_quickly(directory)
-    if read is not None:
-        yield from islice(_read_plainly(directory), read, None)
+    if read is None:
+        return
+    for frame in _read_plainly(directory):
+        if len(rest := frame[frame.index >= read]) or frame.empty:
+            yield rest
 
 
 def _read_plainly(directory: Path) -> Iterator[pd.DataFrame]:
@@ -159,7 +190,7 @@ def _read_plainly(directory: Path) -> Iterator[pd.DataFrame]:
 def _read_quickly(directory: Path) -> Generator[pd.DataFrame, None, int | None]:
     """The same pieces in half the time; ends where the files are not what `write_customer_files` writes.
 
-    Returns how many pieces it gave by then, None when those were all.
+    Returns how many rows it gave by then, None when those were all.
     """
     pieces, read = _aligned_pieces(directory), 0
     while True:
@@ -169,12 +200,12 @@ def _read_quickly(directory: Path) -> Generator[pd.DataFrame, None, int | None]:
             return None
         except (OSError, ValueError, csv.Error):
             return read
-        cells.index += read * tables.PIECE
+        cells.index += read
         frame = _parse(_restored(cells))
         if _unreadable(frame, cells).any():
             return read
         yield frame
-        read += 1
+        read += len(frame)
 
 
 def _aligned_pieces(directory: Path) -> Iterator[dict[str, list[str]]]:
@@ -226,8 +257,7 @@ def _read_sources(paths: Sequence[Path]) -> Iterator[_Source]:
     """The files side by side, at least one piece, maybe empty. Raises DataFileError."""
     if not paths:
         raise DataFileError(_WANTED)
-    # As long as the pieces are of one length, so are the rests of the files.
-    for pieces in zip(*map(read_tables, paths), strict=True):
+    for pieces in read_side_by_side(paths):
         yield _source(pieces)
 
 
@@ -299,10 +329,12 @@ def _ragged(source: _Source) -> Iterator[tuple[int, RowProblem]]:
     seen: set[int] = set()
     for field in ("description", *SCORE_COLUMNS):
         table = source.owner[field]
-        for position in table.cells.index[table.ragged].difference(list(seen)):
-            seen.add(position)
-            message = f"The row has {table.widths[position]} cells, the header {table.width}"
-            yield position, source.problem(position, field, message)
+        widths = table.widths[table.ragged]
+        for position, width in zip(widths.index.tolist(), widths.tolist(), strict=True):
+            if position not in seen:
+                seen.add(position)
+                message = f"The row has {width} cells, the header {table.width}"
+                yield position, source.problem(position, field, message)
 
 
 def _parse(cells: pd.DataFrame) -> pd.DataFrame:
@@ -316,13 +348,28 @@ def _parse(cells: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(anomaly_id=frame["anomaly_id"].where(given, derive_ids(frame)))
 
 
-def _repetitions(paths: Sequence[Path], ledger: Ledger) -> Iterator[Repetition]:
+def _repetitions(paths: Sequence[Path], ledger: Ledger) -> Repetitions:
     """All rows whose id came before. Where the content differs, both rows are read again and compared."""
     duplicates, unclear = ledger.repetitions()
-    yield from duplicates
-    if len(unclear):
-        rows = [
-            _parse(source.cells.loc[source.cells.index.intersection(unclear)])
-            for source in _read_sources(paths)
-        ]
-        yield from compare(pd.concat(rows), ledger.lines(unclear))
+    if not len(unclear):
+        return duplicates
+    frames = (
+        _parse(source.cells.loc[_between(unclear.to_numpy(), source.cells.index)])
+        for source in _read_sources(paths)
+    )
+    return duplicates + compare(frames, ledger.lines(unclear))
+
+
+def _problem_of(repetition: Repetition, paths: Sequence[Path]) -> RowProblem:
+    return RowProblem(file=str(paths[0]), line=repetition.line, message=repetition.message)
+
+
+def _span(positions: pd.Index) -> tuple[int, int]:
+    """The first of a piece's positions, and the one behind its last."""
+    return (int(positions[0]), int(positions[-1]) + 1) if len(positions) else (0, 0)
+
+
+def _between(positions: "npt.NDArray[np.int32]", piece: pd.Index) -> "npt.NDArray[np.int32]":
+    """Those of ascending positions that are a piece's."""
+    begin, end = np.searchsorted(positions, _span(piece))
+    return positions[begin:end]

@@ -12,6 +12,9 @@ from training.datafiles.cells import derive_ids
 from training.ml.records import COLUMNS, SCORE_COLUMNS
 
 _ENTRY = np.dtype([("id", "S16"), ("content", "u8"), ("position", "i4"), ("line", "i4")])
+# `fields` has a bit for each of COLUMNS that differs in a way that matters.
+_REPEATED = np.dtype([("position", "i4"), ("line", "i4"), ("line_before", "i4"), ("fields", "u2")])
+_SCORES = sum(1 << COLUMNS.index(field) for field in SCORE_COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +32,44 @@ class Repetition:
         return f"{same}, which is kept, with another {', '.join(self.fields)}" if self.fields else same
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Repetitions:
+    """Rows whose ids came before, by position: 14 bytes each."""
+
+    rows: npt.NDArray[np.void]
+
+    def __iter__(self) -> Iterator[Repetition]:
+        for position, line, line_before, bits in self.rows.tolist():
+            fields = tuple(name for at, name in enumerate(COLUMNS) if bits & 1 << at)
+            yield Repetition(position=position, line=line, line_before=line_before, fields=fields)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def positions(self) -> "npt.NDArray[np.int32]":
+        return self.rows["position"]
+
+    @property
+    def same(self) -> "Repetitions":
+        """Those that say the same again."""
+        return Repetitions(rows=self.rows[self.rows["fields"] == 0])
+
+    @property
+    def others(self) -> "Repetitions":
+        """Those that say something else."""
+        return Repetitions(rows=self.rows[self.rows["fields"] != 0])
+
+    def between(self, first: int, end: int) -> "Repetitions":
+        """Those at the positions first … end - 1."""
+        begin, stop = np.searchsorted(self.positions, [first, end])
+        return Repetitions(rows=self.rows[begin:stop])
+
+    def __add__(self, more: "Repetitions") -> "Repetitions":
+        rows = np.concatenate([self.rows, more.rows])
+        return Repetitions(rows=rows[np.argsort(rows["position"], kind="stable")])
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """The digests of all rows so far. Two ids share one with a probability below 1e-26 at a million rows."""
@@ -44,7 +85,7 @@ class Ledger:
         entries["line"] = lines.loc[frame.index]
         self.entries.append(entries)
 
-    def repetitions(self) -> tuple[list[Repetition], pd.Index]:
+    def repetitions(self) -> tuple[Repetitions, pd.Index]:
         """The exact duplicates, and the positions of the rows that must be compared field by field."""
         entries = self._all()
         order = np.argsort(entries["id"], kind="stable")
@@ -54,20 +95,24 @@ class Ledger:
         runs = np.maximum.accumulate(np.where(np.diff(again, prepend=-1) > 1, again - 1, 0))
         before, repeated = entries[order[runs]], entries[order[again]]
         same = before["content"] == repeated["content"]
-        duplicates = [
-            Repetition(position=int(row["position"]), line=int(row["line"]), line_before=int(first["line"]))
-            for first, row in zip(before[same], repeated[same], strict=True)
-        ]
         unclear = np.unique([before[~same]["position"], repeated[~same]["position"]])
-        return duplicates, pd.Index(unclear, dtype=int)
+        return _repetitions(repeated[same], before[same]["line"]), pd.Index(unclear, dtype=int)
 
     def lines(self, positions: pd.Index) -> "pd.Series[int]":
         entries = self._all()
-        return pd.Series(entries["line"], index=entries["position"]).loc[positions]
+        at = np.searchsorted(entries["position"], positions)
+        return pd.Series(entries["line"][at], index=positions)
 
     def _all(self) -> "npt.NDArray[np.void]":
         self.entries[:] = [np.concatenate(self.entries)]
         return self.entries[0]
+
+
+def _repetitions(rows: "npt.NDArray[np.void]", lines_before: "npt.NDArray[np.int32]") -> Repetitions:
+    repeated = np.zeros(len(rows), dtype=_REPEATED)
+    repeated["position"], repeated["line"] = rows["position"], rows["line"]
+    repeated["line_before"] = lines_before
+    return Repetitions(rows=np.sort(repeated, order="position"))
 
 
 def digests(ids: Iterable[str]) -> "npt.NDArray[np.bytes_]":
@@ -75,23 +120,31 @@ def digests(ids: Iterable[str]) -> "npt.NDArray[np.bytes_]":
     return np.array([blake2b(text.encode(), digest_size=16).digest() for text in ids], dtype="S16")
 
 
-def compare(frame: pd.DataFrame, lines: "pd.Series[int]") -> Iterator[Repetition]:
-    """The rows whose id came before in the frame, compared field by field with the first of that id.
+def compare(frames: Iterable[pd.DataFrame], lines: "pd.Series[int]") -> Repetitions:
+    """The rows whose id came before in the frames, compared field by field with the first of that id.
 
     Of a derived id other fields than the scores may differ: equipment, text and time do not.
+    Of each row 100 bytes are held, however long its texts.
     """
-    again = frame[frame["anomaly_id"].duplicated()]
-    first = pd.Series(frame.index, index=frame["anomaly_id"])
-    first = first[~first.index.duplicated()].loc[again["anomaly_id"]]
-    before = frame.loc[first].set_axis(again.index)
-    differs = (again != before) & ~(again.isna() & before.isna())
-    derived = _derived(again)
-    for position, earlier, flags in zip(again.index, first, differs.to_numpy(), strict=True):
-        fields = tuple(name for name, flag in zip(COLUMNS, flags, strict=True) if flag)
-        matters = fields if not derived[position] or set(fields) & set(SCORE_COLUMNS) else ()
-        yield Repetition(
-            position=position, line=int(lines[position]), line_before=int(lines[earlier]), fields=matters
+    parts = [
+        (
+            digests(frame["anomaly_id"]),
+            np.column_stack([pd.util.hash_array(frame[column].to_numpy()) for column in COLUMNS]),
+            _derived(frame).to_numpy(),
+            frame.index.to_numpy(),
         )
+        for frame in frames
+    ]
+    ids, hashes, derived, positions = (np.concatenate(each) for each in zip(*parts, strict=True))
+    _, firsts, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    first = firsts[inverse]
+    again = np.flatnonzero(first != np.arange(len(ids)))
+    bits = ((hashes[again] != hashes[first[again]]) << np.arange(len(COLUMNS))).sum(axis=1)
+    repeated = np.zeros(len(again), dtype=_REPEATED)
+    repeated["position"], repeated["line"] = positions[again], lines.loc[positions[again]]
+    repeated["line_before"] = lines.loc[positions[first[again]]]
+    repeated["fields"] = np.where(derived[again] & (bits & _SCORES == 0), 0, bits)
+    return Repetitions(rows=repeated)
 
 
 def _contents(frame: pd.DataFrame) -> "npt.NDArray[np.generic]":

@@ -1,31 +1,28 @@
 """One file as a table of texts: which rows, on which lines, under which of our columns."""
 
 import csv
-import json
-import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import count, islice
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import ParseError
-from zipfile import BadZipFile, ZipFile
+from typing import TextIO
 
 import pandas as pd
 
 from training.datafiles.cells import field_of
-from training.errors import TrainingError
+from training.datafiles.errors import DataFileError
+from training.datafiles.workbooks import MOST_COLUMNS, MOST_TEXT, is_workbook, read_workbook
 
 PIECE = 5_000  # rows read at a time: bounds memory
-_ZIP = b"PK\x03\x04"  # how an .xlsx begins
-_RECORD = "\x1e"  # how each row of an unpacked workbook begins: https://www.rfc-editor.org/rfc/rfc7464
+PIECE_TEXT = 4_000_000  # characters of a piece's cells: bounds memory when cells are long
+MOST_ROW = 1_000_000  # characters of a row in a CSV
 _MAX_HEADER = 65_536  # characters
+_SHOWN = 100  # characters of a title
 _UNDECODABLE = r"[\ud800-\udfff]"
 
-
-class DataFileError(TrainingError):
-    """Files from which nothing can be read."""
+csv.field_size_limit(
+    MOST_ROW
+)  # of the whole process: a cell too long for its column costs its row, not the file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +30,8 @@ class Table:
     """A piece of a file: its known columns, as text (object dtype); rows without any text left out.
 
     The index goes on from piece to piece. `lines` has the line (CSV) or row (Excel) on which each row
-    begins, `widths` its number of cells, both under the same index.
+    begins, `widths` its number of cells, both under the same index. Texts are cut off where no column
+    holds as much.
     """
 
     path: Path
@@ -47,104 +45,108 @@ class Table:
         """Which rows have too few or too many cells: theirs may stand under the wrong columns."""
         return self.widths != self.width
 
+    def line_at(self, position: int) -> int:
+        return int(self.lines.array[position - self.lines.index[0]])
+
+
+Row = tuple[int, int, tuple[str, ...]]  # its line, how many cells it has, those under known columns
+
+
+class _File:
+    """An opened file: its titles, and the rest of its rows. Raises DataFileError wherever it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows = _rows(path)
+        self.titles = next((row for _, row in self._rows if any(row)), [])
+        self.fields = _fields(path, self.titles)
+
+    def rows(self) -> Iterator[Row]:
+        """Those that hold any text. What stands under other columns than ours is not kept."""
+        positions, width = list(self.fields), len(self.titles)
+        for line, row in self._rows:
+            if any(row):
+                whole = row if len(row) >= width else [*row, *[""] * (width - len(row))]
+                cells = tuple([whole[at] for at in positions])
+                if max(map(len, cells), default=0) > MOST_TEXT:
+                    cells = tuple(cell[:MOST_TEXT] for cell in cells)  # still too long, and said to be
+                yield line, len(row), cells
+
+    def table(self, rows: Sequence[Row], start: int) -> Table:
+        index = pd.RangeIndex(start, start + len(rows))
+        columns = list(zip(*(cells for _, _, cells in rows), strict=True)) or [()] * len(self.fields)
+        cells = {
+            field: pd.Series(texts, index=index, dtype=object)
+            for field, texts in zip(self.fields.values(), columns, strict=True)
+        }
+        return Table(
+            path=self.path,
+            cells=pd.DataFrame(cells, index=index),
+            lines=pd.Series([line for line, _, _ in rows], index=index, dtype=int),
+            widths=pd.Series([width for _, width, _ in rows], index=index, dtype=int),
+            width=len(self.titles),
+        )
+
 
 def read_tables(path: Path) -> Iterator[Table]:
-    """The file in pieces of PIECE rows, the last one shorter, maybe empty. Raises DataFileError."""
-    try:
-        rows = _rows(path)
-        _, titles = next(rows, (1, []))
-        fields = _fields(path, titles)
-        filled = ((line, row) for line, row in rows if any(row))
-        for start in count(0, PIECE):
-            kept = list(islice(filled, PIECE))
-            yield _table(path, kept, start, fields, len(titles))
-            if len(kept) < PIECE:
-                return
-    except OSError as error:
-        raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except csv.Error as error:
-        raise DataFileError(f"{path} is not a readable CSV file: {error}.") from error
+    """The file in pieces, the last one shorter, maybe empty. Raises DataFileError."""
+    for (table,) in read_side_by_side([path]):
+        yield table
+
+
+def read_side_by_side(paths: Sequence[Path]) -> Iterator[tuple[Table, ...]]:
+    """Files in pieces of the same rows: PIECE of them, or fewer where they are long; the last ones shorter.
+
+    As long as no file ends, the pieces are of one length, and so are the rests of the files.
+    Raises DataFileError.
+    """
+    files = [_File(path) for path in paths]
+    remaining = [file.rows() for file in files]
+    start, ended = 0, False
+    while not ended:
+        pieces: list[list[Row]] = [[] for _ in files]
+        text = 0
+        for _ in range(PIECE):
+            if text > PIECE_TEXT:
+                break
+            rows = [next(rest, None) for rest in remaining]
+            if ended := all(row is None for row in rows):
+                break
+            for piece, row in zip(pieces, rows, strict=True):
+                if row is not None:
+                    piece.append(row)
+                    text += sum(map(len, row[2]))
+        yield tuple(file.table(piece, start) for file, piece in zip(files, pieces, strict=True))
+        start += max(map(len, pieces))
 
 
 def read_titles(path: Path) -> list[tuple[str, str | None]]:
-    """The header, each title with the column of ours that it stands for. Raises DataFileError."""
-    try:
-        _, titles = next(_rows(path), (1, []))
-    except OSError as error:
-        raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except csv.Error as error:
-        raise DataFileError(f"{path} is not a readable CSV file: {error}.") from error
-    return [(title, field_of(title)) for title in titles]
-
-
-def unpack_workbook(path: Path, *, limit: int) -> None:
-    """Put the rows of an Excel workbook in its place: read once, since reading takes long. Others stay.
-
-    Raises DataFileError when it is none, or holds more than `limit` bytes once unpacked.
-    """
-    with path.open("rb") as file:
-        if file.read(len(_ZIP)) != _ZIP:
-            return
-    try:
-        with ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-    except BadZipFile as error:
-        raise DataFileError(f"{path} is not a readable Excel workbook (.xlsx).") from error
-    if size > limit:
-        raise DataFileError(f"{path} is too large once unpacked: save it as CSV UTF-8.")
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(f"{_RECORD}{json.dumps(row)}\n" for _, row in _excel_rows(path))
-    part.replace(path)
+    """The titles, each with the column of ours that it stands for. Raises DataFileError."""
+    return [(title[:_SHOWN], field_of(title)) for title in _File(path).titles if title.strip()]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with path.open("rb") as file:
-        start = file.read(len(_ZIP))
-    if start == _ZIP:
-        return _excel_rows(path)
-    return _unpacked_rows(path) if start[:1] == _RECORD.encode() else _csv_rows(path)
-
-
-def _unpacked_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        try:
-            for line, record in enumerate(file, start=1):
-                yield line, [str(cell) for cell in json.loads(record.removeprefix(_RECORD))]
-        except (ValueError, TypeError) as error:
-            raise DataFileError(f"{path} is not a readable CSV file: line {line}.") from error
-
-
-def _table(
-    path: Path, rows: list[tuple[int, list[str]]], start: int, fields: dict[int, str], width: int
-) -> Table:
-    index = pd.RangeIndex(start, start + len(rows))
-    fitted = [_fitted(row, width) for _, row in rows]
-    columns = list(zip(*fitted, strict=True)) or [()] * width
-    cells = {field: pd.Series(columns[at], index=index, dtype=object) for at, field in fields.items()}
-    return Table(
-        path=path,
-        cells=pd.DataFrame(cells, index=index),
-        lines=pd.Series([line for line, _ in rows], index=index, dtype=int),
-        widths=pd.Series([len(row) for _, row in rows], index=index, dtype=int),
-        width=width,
-    )
+    """Each with its line. Raises DataFileError."""
+    try:
+        yield from read_workbook(path) if is_workbook(path) else _csv_rows(path)
+    except OSError as error:
+        raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _fields(path: Path, titles: list[str]) -> dict[int, str]:
     """The known columns by position."""
+    if sum(bool(title.strip()) for title in titles) > MOST_COLUMNS:
+        raise DataFileError(f"{path} has more than {MOST_COLUMNS} columns: keep those that count.")
     if pd.Series(titles, dtype=object).str.contains(_UNDECODABLE).any():
         raise DataFileError(
             f"{path} is not UTF-8 text: save it as “CSV UTF-8” or as an Excel workbook (.xlsx)."
         )
     fields = {position: field for position, title in enumerate(titles) if (field := field_of(title))}
-    if len(set(fields.values())) < len(fields):
-        raise DataFileError(f"{path} has two columns for the same thing: {', '.join(titles)}.")
+    twice = {field for field, times in Counter(fields.values()).items() if times > 1}
+    if twice:
+        alike = [title[:_SHOWN] for at, title in enumerate(titles) if fields.get(at) in twice]
+        raise DataFileError(f"{path} has two columns for the same thing: {', '.join(alike[:10])}.")
     return fields
-
-
-def _fitted(row: list[str], width: int) -> list[str]:
-    return row if len(row) == width else [*row, *[""] * width][:width]
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -152,31 +154,40 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = file.readline(_MAX_HEADER)
         file.seek(0)
-        delimiter = ";" if header.count(";") > header.count(",") else ","
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        lines = _BoundedLines(file)
+        reader = csv.reader(lines, delimiter=_delimiter(header), strict=True)
         line = 1
         try:
             for row in reader:
                 yield line, row
                 line = reader.line_num + 1
+                lines.begin_row()
         except csv.Error as error:
-            raise csv.Error(f"line {line}: {error}") from error
+            raise DataFileError(f"{path} is not a readable CSV file: line {line}: {error}.") from error
 
 
-def _excel_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of the first sheet."""
-    try:
-        sheet = pd.read_excel(path, header=None, dtype=object, na_filter=False, engine="openpyxl")
-    except (BadZipFile, zlib.error, ParseError, EOFError, KeyError, ValueError) as error:
-        raise DataFileError(f"{path} is not a readable Excel workbook (.xlsx).") from error
-    texts = sheet.map(_text)
-    return (
-        (line, [str(cell) for cell in row]) for line, row in enumerate(texts.to_numpy().tolist(), start=1)
-    )
+def _delimiter(header: str) -> str:
+    return ";" if header.count(";") > header.count(",") else ","
 
 
-def _text(value: Any) -> str:
-    """As it would stand in a CSV. Dates are cells of their own kind in Excel."""
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ")
-    return "" if pd.isna(value) else str(value)
+class _BoundedLines:
+    """The lines of a file, no more than MOST_ROW characters of them for a row."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._left = MOST_ROW
+
+    def begin_row(self) -> None:
+        self._left = MOST_ROW
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self._left + 1)
+        self._left -= len(line)
+        if self._left < 0:
+            raise csv.Error(f"a row is longer than {MOST_ROW:,} characters; perhaps a quote is not closed")
+        if not line:
+            raise StopIteration
+        return line

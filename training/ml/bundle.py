@@ -7,7 +7,6 @@ neighbours.pkl                                      the records that it learned 
 """
 
 import pickle
-import platform
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -17,9 +16,8 @@ from typing import Any, TypeVar
 import joblib
 import numpy as np
 import pandas as pd
-import scipy
-import sklearn
 
+from training.ml import libraries
 from training.ml.errors import IncompatibleArtifactError
 from training.ml.failpoints import failpoint
 from training.ml.features import ReportFeatures
@@ -32,15 +30,16 @@ from training.ml.scorer import AnomalyScorer
 
 T = TypeVar("T")
 
-# To be raised whenever the classes that are pickled, or the blocks of features, change.
-FORMAT = 5
+FORMAT = libraries.FORMAT
 FEATURES = "features.pkl"
 MODELS = {target: f"{target}_model.pkl" for target in TARGETS}
 TWIN = "twin.pkl"
 NEIGHBOURS = "neighbours.pkl"
 COMPRESSION = ("zlib", 1)
 
-_REQUIRED_FACTS = {"format": FORMAT, "scikit-learn": sklearn.__version__, "targets": list(TARGETS)}
+_REQUIRED_LIBRARIES = ("format", "scikit-learn")  # others may differ, as long as the files can be read
+# What unpickling raises where a class, or what it is made of, is another one.
+_OTHER_CODE = (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError, EOFError)
 
 
 def write_bundle(
@@ -61,11 +60,7 @@ def write_bundle(
             pass
     if held_out is not None:
         write_held_out(path, held_out)
-    return _REQUIRED_FACTS | {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
+    return libraries.installed() | {"targets": list(TARGETS)}
 
 
 def read_scorer(manifest: Manifest) -> AnomalyScorer:
@@ -101,7 +96,9 @@ def _dump(value: object, path: Path) -> None:
 
 
 def _check_facts(facts: Mapping[str, Any]) -> None:
-    for name, required in _REQUIRED_FACTS.items():
+    own = libraries.installed()
+    needed = {name: own[name] for name in _REQUIRED_LIBRARIES} | {"targets": list(TARGETS)}
+    for name, required in needed.items():
         if facts.get(name) != required:
             raise IncompatibleArtifactError(
                 f"The model was written with {name} {facts.get(name)}; this program needs {required}."
@@ -112,7 +109,7 @@ def _load(manifest: Manifest, name: str, expected: type[T]) -> T:
     content = manifest.read(name)
     try:
         value = joblib.load(BytesIO(content))
-    except (AttributeError, ImportError, pickle.UnpicklingError) as error:
+    except (*_OTHER_CODE, pickle.UnpicklingError) as error:
         raise IncompatibleArtifactError(f"{name} needs other code than this program's: {error}.") from error
     if not isinstance(value, expected):
         raise IncompatibleArtifactError(f"{name} holds a {type(value).__name__}, not a {expected.__name__}.")

@@ -20,7 +20,8 @@ POINTS = (
     *("accept.stored", "accept.rung", "accept.committed"),
     *("session.claimed", "session.launched", "session.settling", "session.over"),
     *("training.started", "training.backed_up", "training.loaded", "training.fitting", "training.fitted"),
-    *("training.written", "training.saved", "training.finished", "training.published"),
+    *("training.written", "training.publishing", "training.saved", "training.finished"),
+    *("training.published", "lease.look"),
     *("records.part", "records.parts_written", "records.renamed", "records.stored"),
     *("backup.reserved", "backup.model_file", "backup.read_back", "backup.row"),
     *("bundle.file",),
@@ -33,6 +34,7 @@ POINTS = (
     *("restore.verified", "restore.copied", "restore.tried", "restore.backed_up", "restore.set_aside"),
     *("restore.model_file", "restore.servable", "restore.locked", "restore.stored", "restore.reopened"),
     *("restore.claimed", "restore.finished", "restore.committed"),
+    *("repair.verified", "repair.written", "repair.claimed"),
     *("import.file", "import.kept", "import.looked", "import.received", "import.decided", "import.stored"),
     *("import.committed",),
 )

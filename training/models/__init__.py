@@ -3,6 +3,7 @@
 from training.models.anomaly import Anomaly
 from training.models.backup import Backup
 from training.models.file_import import FileImport
+from training.models.installation import Installation
 from training.models.list_layout import ListLayout
 from training.models.notices import Delivery, Event, MailSubscription, Webhook
 from training.models.policy import TrainingPolicy
@@ -13,7 +14,7 @@ from training.models.score_change import ScoreChange
 from training.models.session import TrainingSession
 from training.models.session_log import SessionLogEntry
 from training.models.version import Activation, ModelVersion
-from training.models.watch import Finding, QueueNode
+from training.models.watch import Finding, QueueNode, WebNode
 
 __all__ = [
     "Activation",
@@ -23,6 +24,7 @@ __all__ = [
     "Event",
     "FileImport",
     "Finding",
+    "Installation",
     "LabelFinding",
     "ListLayout",
     "MailSubscription",
@@ -36,6 +38,7 @@ __all__ = [
     "SessionLogEntry",
     "TrainingPolicy",
     "TrainingSession",
+    "WebNode",
     "Webhook",
     "disputed",
 ]

@@ -13,6 +13,10 @@ class BackupQuerySet(models.QuerySet["Backup"]):
         """Those whose files are still kept."""
         return self.filter(pruned_at=None)
 
+    def restorable(self) -> "BackupQuerySet":
+        """Those whose files are still kept, and are not known to be damaged."""
+        return self.available().filter(verification_error="")
+
 
 class Backup(StoredDirectory):
     DIRECTORY = "model_backups"
@@ -24,7 +28,11 @@ class Backup(StoredDirectory):
         SCHEDULED = "scheduled", _("scheduled")
         ADOPTED = "adopted", _("adopted")  # by `adopt_backups`, which cannot know why it was made
 
+    BY_HAND = (Kind.MANUAL, Kind.ADOPTED)  # retention leaves them to who made them
+
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    # Of the records and the model's files, whatever else differs; empty for those made before it was kept.
+    content_digest = models.CharField(_("digest of the content"), max_length=64, blank=True)
     record_count = models.PositiveIntegerField(_("training records"))
     # None: taken before the first model was active.
     model_version = models.ForeignKey(
@@ -49,5 +57,6 @@ class Backup(StoredDirectory):
     class Meta:
         verbose_name = _("backup")
         verbose_name_plural = _("backups")
-        ordering = ["-name"]
+        # In the order made, not by name: a clock may jump. What was taken in is older than what is made here.
+        ordering = [models.Case(models.When(kind="adopted", then=0), default=1).desc(), "-id"]
         permissions = [("restore_backup", _("Can restore a backup"))]

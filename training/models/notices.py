@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -119,7 +120,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def due(self) -> "DeliveryQuerySet":
         """What is to be sent now, the longest due first."""
-        return self.pending().filter(next_attempt_at__lte=timezone.now()).order_by("next_attempt_at", "pk")
+        return self.pending().filter(next_attempt_at__lte=Now()).order_by("next_attempt_at", "pk")
 
 
 class Delivery(models.Model):

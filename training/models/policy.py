@@ -4,9 +4,10 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
+
+from training.database import database_now
 
 ONLY = 1  # the row's key
 
@@ -88,7 +89,7 @@ class TrainingPolicy(models.Model):
         """Whether nothing trains or activates by itself, and nothing is activated by hand, at this moment."""
         if self.frozen_at is None:
             return False
-        return self.frozen_until is None or timezone.now() < self.frozen_until
+        return self.frozen_until is None or database_now() < self.frozen_until
 
     # --- With the settings' values where nothing was chosen ---------------------------------------
 

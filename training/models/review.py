@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from training.ml.records import SCORE_COLUMNS
@@ -103,7 +102,7 @@ def disputed() -> "models.QuerySet[Anomaly, Any]":
 
 class ReviewLeaseQuerySet(models.QuerySet["ReviewLease"]):
     def valid(self) -> "ReviewLeaseQuerySet":
-        return self.filter(expires_at__gt=timezone.now())
+        return self.filter(expires_at__gt=Now())
 
 
 class ReviewLease(models.Model):

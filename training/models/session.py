@@ -1,6 +1,6 @@
 """A training session: the truth about one training. The queue message that starts it only rings."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from training.database import database_now
 from training.models.backup import Backup
 from training.models.begun import BegunByRequest, one_row_per_request
 from training.models.version import ModelVersion
@@ -152,10 +153,14 @@ class TrainingSession(BegunByRequest):
         """From the claim to the end, or to now while it runs; 0 before."""
         if self.started_at is None:
             return 0.0
-        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+        return ((self.finished_at or database_now()) - self.started_at).total_seconds()
 
     @property
     def lease_expired(self) -> bool:
         """The worker that runs it has not been heard of for the length of a lease."""
-        heard = self.heartbeat_at or self.started_at or self.queued_at
-        return timezone.now() - heard > timedelta(seconds=settings.TRAINING_LEASE)
+        return database_now() - self.heard_at > timedelta(seconds=settings.TRAINING_LEASE)
+
+    @property
+    def heard_at(self) -> datetime:
+        """When its worker was last heard of, or might have been."""
+        return self.heartbeat_at or self.started_at or self.queued_at

@@ -64,8 +64,18 @@ class ModelVersion(StoredDirectory):
 
     @property
     def is_refused(self) -> bool:
-        """The gate did not let it pass: worse than the champion of that day, or nothing was measured."""
-        return self.comparison.get("passed") is False
+        """The gate did not let it pass: worse than the champion of that day, or not comparable with it."""
+        return self.comparison.get("passed") is False or not self.was_compared
+
+    @property
+    def was_compared(self) -> bool:
+        """Whether the champion of that day was measured beside it, unless it was the first version ever.
+
+        Older programs let pass what they could not compare: they kept the champion, without its figures.
+        """
+        known = self.comparison
+        is_older = bool(known.get("champion_version")) and not known.get("champion")
+        return known.get("outcome") != "not_compared" and not is_older
 
 
 class Activation(models.Model):
@@ -90,6 +100,15 @@ class Activation(models.Model):
     reason = models.CharField(_("reason"), max_length=10, choices=Reason)
     # Why, in the words of who did it; the gate's refusal is not overridden without.
     note = models.TextField(_("note"), blank=True)
+    # Of that moment, active or not: what a reload looks for came after it, whatever the clocks say.
+    newest_version = models.ForeignKey(
+        ModelVersion,
+        verbose_name=_("newest version then"),
+        null=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
     activated_at = models.DateTimeField(_("activated at"), auto_now_add=True)
     activated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

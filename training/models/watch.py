@@ -1,6 +1,7 @@
 """What the queue's watch tells whoever looks: which nodes live, and what is wrong with the installation."""
 
 from typing import Any
+from uuid import uuid4
 
 from django.db import models
 from django.db.models import Q
@@ -8,22 +9,52 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
-class QueueNode(models.Model):
-    """A `manage.py qcluster` that says every few seconds that it lives; gone once it ended in order."""
+class Node(models.Model):
+    """A process that says every few seconds that it lives; gone once it ended in order.
 
+    Machine and process number name it; `identity` is what tells it from another, for in containers every
+    process may be number 1 of one machine name. `place` is where its number means something: the machine's
+    boot and the namespace of processes.
+    """
+
+    identity = models.UUIDField(_("identity"), default=uuid4, editable=False)
     host = models.CharField(_("machine"), max_length=200)
     pid = models.PositiveIntegerField(_("process"))
+    place = models.CharField(_("place"), max_length=100, blank=True)
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     seen_at = models.DateTimeField(_("last heard of"), default=timezone.now)
+    libraries: "models.JSONField[Any, Any]" = models.JSONField(_("library versions"), default=dict)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class QueueNode(Node):
+    """A `manage.py qcluster`."""
 
     class Meta:
         verbose_name = _("queue node")
         verbose_name_plural = _("queue nodes")
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["host", "pid"], name="one_row_a_queue_node")]
+        constraints = [models.UniqueConstraint(fields=["identity", "pid"], name="one_row_a_queue_node")]
 
-    def __str__(self) -> str:
-        return f"{self.host}:{self.pid}"
+
+class WebNode(Node):
+    """A worker process of gunicorn, and which version it has loaded, or why it could not."""
+
+    loaded_version = models.PositiveBigIntegerField(_("version loaded"), null=True)
+    # Of these files, which are sound, its libraries can make nothing.
+    refused_version = models.PositiveBigIntegerField(_("version it cannot load"), null=True)
+    refusal = models.TextField(_("why it cannot"), blank=True)
+
+    class Meta:
+        verbose_name = _("web node")
+        verbose_name_plural = _("web nodes")
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["identity", "pid"], name="one_row_a_web_node")]
 
 
 class FindingQuerySet(models.QuerySet["Finding"]):
@@ -65,6 +96,7 @@ class Finding(models.Model):
         DATABASE_READ_ONLY = "database_read_only", _("database cannot be written")
         CACHE_UNREACHABLE = "cache_unreachable", _("cache out of reach")
         TRAININGS_FAILING = "trainings_failing", _("trainings fail")
+        CHECK_FAILING = "check_failing", _("check fails")
 
     class Severity(models.IntegerChoices):
         SERIOUS = 1, _("serious")
@@ -75,6 +107,8 @@ class Finding(models.Model):
     severity = models.PositiveSmallIntegerField(_("severity"), choices=Severity)
     facts: "models.JSONField[Any, Any]" = models.JSONField(_("facts"), default=dict)
     since = models.DateTimeField(_("since"), default=timezone.now)
+    # Which queue node looked, for what each of them looks for itself; empty otherwise.
+    node = models.CharField(_("found by"), max_length=36, blank=True)
     ended_at = models.DateTimeField(_("gone at"), null=True)
     is_mended = models.BooleanField(_("mended by itself"), default=False)
 
@@ -86,7 +120,7 @@ class Finding(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["code", "subject"], condition=Q(ended_at=None), name="one_open_finding"
+                fields=["code", "subject", "node"], condition=Q(ended_at=None), name="one_open_finding"
             ),
             models.CheckConstraint(
                 condition=Q(is_mended=False) | Q(ended_at__isnull=False), name="mended_finding_is_gone"

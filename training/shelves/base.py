@@ -27,7 +27,8 @@ class Shelf(Protocol):
     """Signed directories of one kind, immutable once they are there.
 
     Every method that takes a name raises TamperedArtifactError for one that is none or leads elsewhere,
-    and OSError (StorageError) when the disk (the storage) fails.
+    and OSError (StorageError) when the disk (the storage) fails. Those that change what stands there raise
+    ForeignStorageError unless the storage carries this installation's mark (`ownership`); reading does not.
     """
 
     def workplace(self) -> Path:
@@ -54,6 +55,10 @@ class Shelf(Protocol):
         """
         ...
 
+    def manifest(self, name: str) -> Manifest:
+        """Return the manifest alone, signed by one of our keys. Raises TamperedArtifactError."""
+        ...
+
     def write_manifest(self, name: str, content: bytes) -> None:
         """Put it in the place of the present one, in one step: whoever reads sees the one or the other."""
         ...
@@ -74,8 +79,12 @@ class Shelf(Protocol):
         """Every name that is not set aside, leftovers too, and when it changed: seconds since the epoch."""
         ...
 
-    def tidy(self, older_than: float) -> None:
-        """Remove what only this machine knows of and nobody needs."""
+    def tidy(self, grace: float) -> None:
+        """Remove what only this machine knows of and nobody has needed for `grace` seconds."""
+        ...
+
+    def clock(self) -> float:
+        """Return the moment by the clock that `changed_at` goes by, which need not be this machine's."""
         ...
 
 
@@ -83,7 +92,7 @@ class Drawer(Protocol):
     """Directories of files for a while: written on one machine, read on any.
 
     Each has a place below the drawer's root on every machine that touches it. OSError when the disk or
-    the storage fails.
+    the storage fails, and ForeignStorageError as with a shelf.
     """
 
     def keep(self, name: str) -> None:
@@ -106,8 +115,12 @@ class Drawer(Protocol):
         """These files with their directories, or all."""
         ...
 
-    def sweep(self, older_than: float) -> list[str]:
-        """Remove what did not change since that moment (seconds since the epoch); the names."""
+    def names(self) -> set[str]:
+        """Return the names of all directories that are there."""
+        ...
+
+    def sweep(self, grace: float) -> list[str]:
+        """Remove what did not change for `grace` seconds, by the storage's clock; the names."""
         ...
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
@@ -42,7 +43,7 @@ class Bucket:
 
     def __init__(self, storage: Any, below: str) -> None:
         self._storage = storage
-        self.prefix = "/".join(filter(None, (storage.location.strip("/"), below))) + "/"
+        self.prefix = "".join(f"{part}/" for part in (storage.location.strip("/"), below) if part)
 
     def entries(self, below: str = "", *, most: int | None = None) -> dict[str, Entry]:
         """Every object below, by its key without the prefix and `below`; the first `most` of them."""
@@ -80,6 +81,14 @@ class Bucket:
         """Put, whatever is there."""
         with _in_words():
             self._client.put_object(**self._at(key), Body=body)
+
+    def clock(self) -> float:
+        """Return the moment by the storage's own clock, in seconds since the epoch."""
+        with _in_words():
+            answer = self._client.list_objects_v2(
+                Bucket=self._storage.bucket_name, Prefix=self.prefix, MaxKeys=1
+            )
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
 
     def read(self, key: str) -> bytes:
         """A short object. Raises FileNotFoundError."""

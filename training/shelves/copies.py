@@ -1,7 +1,8 @@
 """What this machine has of the object storage: bounded, used again, and trusted only once it verifies.
 
-A copy stands in `MEDIA_ROOT/cache/<kind>/<key>/<name>`. The key is a digest of the name and of what
-the storage lists there (files, sizes, ETags), so a copy of what has changed since is not found.
+A copy stands in `MEDIA_ROOT/cache/<kind>/<storage>-<key>/<name>`. The first is a digest of the storage's
+address: two installations on one machine leave each other's alone. The key is a digest of the name and of
+what the storage lists there (files, sizes, ETags), so a copy of what has changed since is not found.
 """
 
 import fcntl
@@ -21,12 +22,17 @@ IN_USE = 600.0  # seconds since the last use that a copy is safe: somebody may s
 
 
 class Copies:
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, storage: str) -> None:
         self.root = Path(settings.MEDIA_ROOT).resolve() / "cache" / kind
+        self._storage = storage
 
     def workplace(self) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
         return self.root
+
+    def key(self, listing: str) -> str:
+        """Return the copy's name, given a digest of what the storage lists."""
+        return f"{self._storage}-{listing}"
 
     def find(self, key: str, name: str) -> Path | None:
         """The copy, which counts as used now."""
@@ -38,7 +44,7 @@ class Copies:
         return path
 
     def newest_first(self, name: str) -> list[Path]:
-        found = self.root.glob(f"[!.]*/{name}")
+        found = self.root.glob(f"{self._storage}-*/{name}")
         return sorted(found, key=lambda path: _used_at(path.parent), reverse=True)
 
     @contextmanager
@@ -66,20 +72,26 @@ class Copies:
         shutil.rmtree(self.root / key, ignore_errors=True)
 
     def drop_all(self, name: str) -> None:
-        for path in self.root.glob(f"[!.]*/{name}"):
+        for path in self.root.glob(f"{self._storage}-*/{name}"):
             self.drop(path.parent.name)
 
     def make_room(self) -> None:
         """Remove the copies that were not used for longest, until ARTIFACT_CACHE_LIMIT is kept."""
         used = 0
-        entries = [path for path in self.root.glob("[!.]*") if path.is_dir()]
+        entries = [path for path in self.root.glob("[!.]*") if path.is_dir() and self._may_drop(path.name)]
         for entry in sorted(entries, key=_used_at, reverse=True):
             used += _size_of(entry)
             if used > settings.ARTIFACT_CACHE_LIMIT and time.time() - _used_at(entry) > IN_USE:
                 self.drop(entry.name)
 
-    def sweep(self, older_than: float) -> None:
+    def _may_drop(self, key: str) -> bool:
+        """One of this storage's, or from before copies said whose they are."""
+        storage, dash, _ = key.partition("-")
+        return not dash or storage == self._storage
+
+    def sweep(self, grace: float) -> None:
         """Remove what a process that died while it wrote left behind."""
+        older_than = time.time() - grace
         for path in self.root.glob(f"{TEMPORARY}*"):
             if _used_at(path) < older_than:
                 shutil.rmtree(path, ignore_errors=True)

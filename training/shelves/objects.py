@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,18 +28,24 @@ NOTHING = hashlib.sha256().hexdigest()
 
 
 class ObjectShelf:
-    """Keys are `<prefix>/<kind>/<name>/<file>`; the empty file name holds a reserved place."""
+    """Keys are `<prefix>/<kind>/<name>/<file>`; the empty file name holds a reserved place.
 
-    def __init__(self, storage: Any, kind: str) -> None:
+    `require_own` refuses a change when what stands below the prefix is another installation's.
+    """
+
+    def __init__(self, storage: Any, kind: str, *, require_own: Callable[[], object] = lambda: None) -> None:
         self.kind = kind
         self._bucket = Bucket(storage, kind)
-        self._copies = Copies(kind)
+        self._copies = Copies(kind, storage=_digest_of_address(storage))
+        self._require_own = require_own
 
     def workplace(self) -> Path:
+        self._require_own()
         return self._copies.workplace()
 
     def reserve(self, name: str) -> bool:
         require_name(self.kind, name)
+        self._require_own()
         if self._bucket.entries(f"{name}/", most=1):
             return False
         try:
@@ -57,6 +63,7 @@ class ObjectShelf:
     def put(self, directory: Path, name: str) -> None:
         """Every file must be new, so that of two who have the same name one wins, whole."""
         require_name(self.kind, name)
+        self._require_own()
         owner, tried = uuid4().hex, []
         try:
             for path in sorted(directory.iterdir(), key=lambda path: path.name == MANIFEST):
@@ -78,14 +85,26 @@ class ObjectShelf:
                 logger.warning("%s; the copy of %s that is here is used", error, name)
                 return kept
             raise
-        key = _key(name, entries)
+        key = self._copies.key(_digest_of(name, entries))
         if found := self._found(key, name):
             return found
         with self._copies.alone():
             return self._found(key, name) or self._fetched(key, name, entries)
 
+    def manifest(self, name: str) -> Manifest:
+        require_name(self.kind, name)
+        with tempfile.TemporaryDirectory() as temporary:
+            place = Path(temporary) / name
+            place.mkdir()
+            try:
+                self._bucket.download(f"{name}/{MANIFEST}", place / MANIFEST, limit=MAX_MANIFEST + 1)
+            except FileNotFoundError as error:
+                raise TamperedArtifactError(f"{name} has no manifest.") from error
+            return read_manifest(place, keys=settings.ARTIFACT_SIGNING_KEYS, kind=self.kind)
+
     def write_manifest(self, name: str, content: bytes) -> None:
         require_name(self.kind, name)
+        self._require_own()
         self._bucket.write(f"{name}/{MANIFEST}", content)
 
     def files(self, name: str) -> dict[str, StoredFile]:
@@ -98,6 +117,7 @@ class ObjectShelf:
     def set_aside(self, name: str, aside: str) -> bool:
         """Copied, then deleted: whoever dies in between leaves both."""
         require_name(self.kind, name)
+        self._require_own()
         files = list(self._bucket.entries(f"{name}/"))
         for file in filter(None, files):
             self._bucket.copy(f"{name}/{file}", f"{aside}/{file}")
@@ -105,6 +125,7 @@ class ObjectShelf:
         return bool(files)
 
     def remove(self, name: str) -> None:
+        self._require_own()
         self._copies.drop_all(name)
         try:
             self._bucket.delete(f"{name}/{file}" for file in self._bucket.entries(f"{name}/"))
@@ -119,9 +140,12 @@ class ObjectShelf:
                 newest[name] = max(entry.modified, newest.get(name, 0))
         return newest
 
-    def tidy(self, older_than: float) -> None:
-        self._copies.sweep(older_than)
+    def tidy(self, grace: float) -> None:
+        self._copies.sweep(grace)
         self._copies.make_room()
+
+    def clock(self) -> float:
+        return self._bucket.clock()
 
     def _entries(self, name: str) -> dict[str, Entry]:
         """The objects that stand there. TamperedArtifactError for keys that are no names of files."""
@@ -176,12 +200,22 @@ class ObjectShelf:
 class ObjectDrawer:
     """The places are copies; the objects are what all nodes share."""
 
-    def __init__(self, storage: Any, kind: str, root: Path) -> None:
-        self.root = root
+    def __init__(
+        self,
+        storage: Any,
+        kind: str,
+        *,
+        places: DirectoryDrawer,
+        require_own: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.root = places.root
         self._bucket = Bucket(storage, kind)
-        self._places = DirectoryDrawer(root)
+        self._places = places
+        self._require_own = require_own
 
     def keep(self, name: str) -> None:
+        self._places.keep(name)
+        self._require_own()
         place = self.root / name
         for path in sorted(path for path in place.rglob("*") if path.is_file()):
             with path.open("rb") as file:
@@ -199,6 +233,7 @@ class ObjectDrawer:
         return path
 
     def note(self, name: str, file: str, text: str) -> None:
+        self._require_own()
         self._bucket.write(f"{name}/{file}", text.encode())
 
     def noted(self, name: str, file: str) -> str:
@@ -208,6 +243,7 @@ class ObjectDrawer:
             return ""
 
     def remove(self, name: str, files: Iterable[str] | None = None) -> None:
+        self._require_own()
         given = None if files is None else list(files)
         self._places.remove(name, given)
         keys = self._bucket.entries(f"{name}/") if given is None else given
@@ -216,12 +252,22 @@ class ObjectDrawer:
         except StorageError as error:
             logger.warning("The files of the import are swept later: %s", error)
 
-    def sweep(self, older_than: float) -> list[str]:
+    def names(self) -> set[str]:
+        return {key.partition("/")[0] for key in self._bucket.entries()}
+
+    def sweep(self, grace: float) -> list[str]:
+        self._require_own()
+        older_than = self._bucket.clock() - grace
         old = [key for key, entry in self._bucket.entries().items() if entry.modified < older_than]
         self._bucket.delete(old)
-        return sorted({*self._places.sweep(older_than), *(key.partition("/")[0] for key in old)})
+        return sorted({*self._places.sweep(grace), *(key.partition("/")[0] for key in old)})
 
 
-def _key(name: str, entries: Mapping[str, Entry]) -> str:
+def _digest_of(name: str, entries: Mapping[str, Entry]) -> str:
     listing = sorted((file, entry.size, entry.etag) for file, entry in entries.items())
     return hashlib.sha256(json.dumps([name, listing]).encode()).hexdigest()[:32]
+
+
+def _digest_of_address(storage: Any) -> str:
+    address = [storage.endpoint_url or "", storage.bucket_name, storage.location.strip("/")]
+    return hashlib.sha256(json.dumps(address).encode()).hexdigest()[:16]

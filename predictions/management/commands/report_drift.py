@@ -76,7 +76,7 @@ class Command(ActingCommand):
             records = read_files(options["files"])
         except DataFileError as error:
             raise CommandError(str(error)) from error
-        for problem in records.problems:
+        for problem in records.problems():
             self._tell(f"left out: {problem.file}:{problem.line}: {problem.message}")
         frame, day = records.frame, options["learned_before"]
         tested = backtest(frame, on_progress=self._progress) if options["backtest"] else None

@@ -129,6 +129,17 @@ def test_wrong_scores_are_refused_and_nothing_is_stored(
     assert (anomaly.status, anomaly.availability_score) == (Status.PENDING, None)
 
 
+@pytest.mark.parametrize("status", [Status.APPROVED, Status.REJECTED])
+def test_the_form_approves_nothing_that_is_settled(reviewer: Client, status: str) -> None:
+    """As from a page that was open while a colleague decided."""
+    anomaly = ApprovedFactory.create(status=status)
+    before = anomaly.scores
+    response = reviewer.post(page(anomaly), SCORES | {"reason": "seen on site", "_approve": ""})
+    assert said(response) == [f"The anomaly is {status} already."]
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores) == (status, before)
+
+
 def test_a_score_is_not_taken_back(reviewer: Client) -> None:
     response = reviewer.post(page(ApprovedFactory.create()), SCORES | {"availability_score": ""})
     assert response.context["adminform"].form.errors == {
@@ -150,7 +161,7 @@ def test_what_was_reported_stays_as_it_was_reported(reviewer: Client) -> None:
     [
         (Status.PENDING, ["_approve", "_reject"]),
         (Status.APPROVED, ["_reject", "_reopen"]),
-        (Status.REJECTED, ["_approve", "_reopen"]),
+        (Status.REJECTED, ["_reopen"]),
     ],
 )
 def test_the_buttons_are_what_the_status_allows(reviewer: Client, status: str, buttons: list[str]) -> None:

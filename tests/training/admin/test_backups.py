@@ -154,11 +154,13 @@ def test_a_restore_during_a_training_is_refused_in_a_message(backup: Backup, lat
 
 def test_pruning_names_what_goes_and_takes_only_that(backup: Backup, settings: Settings) -> None:
     newest = backups.create_backup(kind=Backup.Kind.MANUAL)
-    settings.KEEP_BACKUPS = 1
+    Backup.objects.update(kind=Backup.Kind.BEFORE_TRAINING)
+    settings.KEEP_BACKUPS, settings.KEEP_DAILY_BACKUPS, settings.KEEP_WEEKLY_BACKUPS = 1, 0, 0
+    Backup.objects.filter(pk=newest.pk).update(content_digest="another")
     client = staff(LOOK, "training.delete_backup")
     confirmation = client.get(PRUNE).context["confirmation"]
     kept, *removed = confirmation.changes
-    assert kept == "The newest 1 backup is kept, and the newest that holds the active version."
+    assert kept.startswith("Kept are the newest 1 that differ from the one before, the newest of each of the")
     assert [change.partition(" (")[0] for change in removed] == [f"The files of {backup}"]
     assert said(client.post(PRUNE)) == ["The files of 1 backup are removed."]
     backup.refresh_from_db()
@@ -171,13 +173,25 @@ def test_pruning_names_what_goes_and_takes_only_that(backup: Backup, settings: S
 
 def test_pruning_with_nothing_to_remove_offers_no_button(backup: Backup) -> None:
     response = superuser().get(PRUNE)
-    assert response.context["confirmation"].changes == [
-        (
-            "The newest 20 backups are kept, and the newest that holds the active version. The page of the "
-            "training schedule, or the setting KEEP_BACKUPS, says how many."
-        ),
-        "Nothing to remove: there are not more backups than are kept.",
+    confirmation = response.context["confirmation"]
+    assert confirmation.changes[1:] == ["Nothing to remove: all that there are are kept."]
+    assert [[str(cell) for cell in row] for row in confirmation.table.rows] == [
+        [backup.name, "manual", "made by hand: it stays until somebody removes it"]
     ]
+
+
+def test_one_made_by_hand_is_removed_on_its_page(backup: Backup) -> None:
+    backups.create_backup(kind=Backup.Kind.MANUAL)
+    client = staff(LOOK, "training.delete_backup")
+    page = reverse("admin:training_backup_remove", args=[backup.pk])
+    assert client.get(page).context["confirmation"].title == f"Remove {backup}?"
+    assert said(client.post(page)) == [f"The files of {backup} are removed."]
+    backup.refresh_from_db()
+    assert backup.pruned_at is not None
+
+
+def test_the_page_of_removing_says_when_there_is_no_more(backup: Backup) -> None:
+    response = superuser().get(PRUNE)
     form = response.content.decode().partition('class="tp-confirm"')[2].partition("</form>")[0]
     assert "<a href" in form
     assert "<button" not in form

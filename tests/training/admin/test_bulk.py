@@ -142,7 +142,10 @@ def test_what_two_people_score_is_left(reviewer: Client, settings: Settings) -> 
     waiting = AnomalyFactory.create(**SCORES)
     rejected = AnomalyFactory.create(**SCORES, status=Status.REJECTED)
     page = ask(reviewer, "approve_selected", waiting, rejected)
-    assert sentences(page) == ["2 are left: two people score them, one at a time, in the review."]
+    assert sentences(page) == [
+        "1 is left: two people score it, one at a time, in the review.",
+        "1 is left: it is rejected. Reopen it first.",
+    ]
     assert sentences(ask(reviewer, "reopen_selected", waiting)) == [
         "1 is left: it is in the review queue already."
     ]

@@ -98,7 +98,7 @@ def test_the_file_costs_the_same_for_one_and_for_three(
 ) -> None:
     ApprovedFactory.create_batch(count)
     client = superuser()
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         rows = client.post(EXPORT, {"format": CSV, "resource": ""}).getvalue().splitlines()
     assert len(rows) == count + 1
 

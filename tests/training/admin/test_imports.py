@@ -2,9 +2,11 @@ import csv
 import io
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -12,8 +14,10 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from tests.factories import AnomalyFactory
 from tests.training.admin.people import said, staff, superuser, user_of
+from training.admin.upload_limit import BoundedUploadHandler
 from training.file_imports import receive_files
 from training.models import Anomaly, FileImport
+from training.shelves.ownership import MARK
 
 pytestmark = pytest.mark.django_db
 ADD = reverse("admin:training_fileimport_add")
@@ -184,7 +188,7 @@ def test_too_large_is_said_and_far_too_large_not_even_received(
     large = upload(importer, GOOD + "x" * 300)
     assert "The files hold more than 0 MiB" in large.content.decode()
     assert upload(importer, GOOD + "x" * 1_200).status_code == 400
-    assert (FileImport.objects.count(), list(media_root.iterdir())) == (0, [])
+    assert (FileImport.objects.count(), [path.name for path in media_root.iterdir()]) == (0, [MARK])
 
 
 @pytest.mark.parametrize(
@@ -243,3 +247,13 @@ def test_the_list_costs_the_same_for_one_and_for_three(
         upload(client, GOOD, WRONG)
     with django_assert_num_queries(6):
         client.get(LIST)
+
+
+def test_what_comes_without_a_length_is_counted(settings: Settings) -> None:
+    settings.IMPORT_LIMIT = 100
+    known = SimpleNamespace(user=SimpleNamespace(is_authenticated=True))
+    handler = BoundedUploadHandler(known)  # type: ignore[arg-type]  # all that it asks of a request
+    handler.handle_raw_input(None, {}, 0, b"")
+    assert handler.receive_data_chunk(b"x" * 300, 0) == b"x" * 300
+    with pytest.raises(RequestDataTooBig):
+        handler.receive_data_chunk(b"x" * 101, 0)  # of the next file: the bound is the request's

@@ -39,7 +39,7 @@ from training.datafiles import DataFileError, read_files
 )
 def test_each_has_french_words(tmp_path: Path, row: str, words: str) -> None:
     first = "A-1,Fuite,Pompe,p,,,,1,2,3"
-    (problem,) = read_files([write_single(tmp_path / "x.csv", first, row)]).problems
+    (problem,) = read_files([write_single(tmp_path / "x.csv", first, row)]).problems()
     with translation.override("fr"):
         assert in_words(problem.message) == words
 

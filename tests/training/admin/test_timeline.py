@@ -93,7 +93,13 @@ def test_older_entries_follow(client: Client, monkeypatch: pytest.MonkeyPatch) -
     assert second["older"] == ""
 
 
-@pytest.mark.parametrize("before", ["", "x", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        *("", "x", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"),
+        *("2026-01-01T00:00:00%EF%BF%BD", "1e9", "\u0663"),
+    ],
+)
 def test_an_address_that_makes_no_sense_shows_the_newest(client: Client, before: str) -> None:
     Activation.objects.create(version=None, reason="restore")
     assert len(entries(client, f"?before={before}")) == 1

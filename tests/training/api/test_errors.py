@@ -1,4 +1,5 @@
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -137,9 +138,12 @@ def _debug(request: pytest.FixtureRequest, settings: Settings) -> None:
 
 @pytest.mark.usefixtures("_debug")
 @pytest.mark.parametrize(
-    "path", ["/nowhere", "/train/", "/train/nothing", "/api/nothing", "/static/nothing.css"]
+    ("method", "path"),
+    [
+        *product(["get", "post", "put", "delete"], ["/nowhere", "/train/", "/train/nothing", "/api/nothing"]),
+        ("get", "/static/nothing.css"),
+    ],
 )
-@pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
 def test_unknown_addresses_answer_in_the_form(client: Client, path: str, method: str) -> None:
     response = getattr(client, method)(path)
     assert (response.status_code, response.json()) == (404, NOWHERE)

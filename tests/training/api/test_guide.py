@@ -1,6 +1,7 @@
 """The guide's responses, field by field."""
 
 import json
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -449,3 +450,10 @@ def test_a_session_that_died_is_not_in_the_way_of_a_restore(client: Client) -> N
     long_ago = datetime(2026, 1, 1, tzinfo=UTC)
     SessionFactory.create(status="running", attempts=2, started_at=long_ago, heartbeat_at=long_ago)
     assert client.post(f"/train/restore/{backup.name}").status_code == 200
+
+
+def test_no_more_wait_than_may(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is one too many is told at once where to ask: threads are left for predictions and probes."""
+    monkeypatch.setattr("training.api.guide._places", threading.Semaphore(0))
+    response = train(client, records(1))
+    assert (response.status_code, response.json()["is_training"]) == (202, True)

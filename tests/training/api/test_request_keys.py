@@ -2,7 +2,10 @@
 
 import json
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,13 +13,14 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django_q.models import OrmQ
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from tests.factories import ApprovedFactory, VersionFactory, user_with
 from tests.training.api.conftest import Works, claim, fail
 from tests.training.api.test_guide import RECORD, records
 from training import sessions
-from training.errors import KeyReusedError, SessionActiveError
+from training.errors import KeyReusedError
 from training.idempotency import RequestKey
 from training.ml import failpoints
 from training.ml.failpoints import Crash
@@ -182,38 +186,127 @@ def test_a_key_of_train_is_none_for_a_session_without_records(trainer: APIClient
 # --- At once -----------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True)
-def test_of_twenty_that_come_at_once_one_is_accepted_and_none_refused_as_another() -> None:
-    user = user_with("training.train_models")
-    reports, key = validate_batch(records(1)), RequestKey(key="monday", digest="d" * 64)
-    barrier = threading.Barrier(20)
+def at_once(*sends: Callable[[], Any]) -> list[Any]:
+    """What each of them answers, all of them sent at the same moment."""
+    barrier = threading.Barrier(len(sends))
 
-    def send(_number: int) -> int | None:
+    def sent(send: Callable[[], Any]) -> Any:
         barrier.wait()
         try:
-            return sessions.accept_batch(reports=reports, user=user, request=key).pk
-        except SessionActiveError:
-            return None
+            return send()
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(20) as pool:
-        found = list(pool.map(send, range(20)))
-    assert set(found) - {None} == {the_session().pk}
-    assert sessions.accept_batch(reports=reports, user=user, request=key) == the_session()
+    with ThreadPoolExecutor(len(sends)) as pool:
+        return list(pool.map(sent, sends))
 
 
-def test_the_constraint_decides_where_the_first_had_ended_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def working() -> Iterator[None]:
+    """A worker takes the session that comes, and brings it to its end."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            if TrainingSession.objects.active().exists() and claim():
+                finish()
+        connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def distinct(answers: Iterable[Any]) -> list[tuple[int, Any]]:
+    """Status and body of the answers, each once."""
+    return [json.loads(found) for found in {json.dumps([one.status_code, one.json()]) for one in answers}]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("known", [True, False])
+def test_of_twenty_that_come_at_once_all_get_the_session_of_the_one(known: bool) -> None:
+    user = user_with("training.train_models") if known else None
+    reports, key = validate_batch(records(1)), RequestKey(key="monday", digest="d" * 64)
+
+    def send() -> int:
+        return sessions.accept_batch(reports=reports, user=user, request=key).pk
+
+    assert set(at_once(*[send] * 20)) == {the_session().pk}
+    assert Anomaly.history.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_trainings_at_once_get_the_same_answer() -> None:
     user = user_with("training.train_models")
+    with working():
+        answers = at_once(*[lambda: train(client_of(user), records(3))] * 10)
+    session = the_session()
+    [[status, body]] = distinct(answers)
+    assert (status, body["success"], body["training_session_id"]) == (200, True, session.pk)
+    assert Anomaly.history.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_trainings_that_no_worker_takes_get_the_same_answer(settings: Settings) -> None:
+    settings.TRAINING_CLAIM_WAIT = 1
+    user = user_with("training.train_models")
+    answers = at_once(*[lambda: train(client_of(user), records(1))] * 10)
+    [[status, body]] = distinct(answers)
+    assert (status, body["error"]) == (503, the_session().reason)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_sessions_at_once_are_one() -> None:
+    ApprovedFactory.create()
+    user = user_with("training.train_models")
+    headers = {"Idempotency-Key": "monday"}
+    answers = at_once(*[lambda: client_of(user).post(SESSIONS, headers=headers)] * 10)
+    [[status, body]] = distinct(answers)
+    assert (status, body["id"]) == (202, the_session().pk)
+    assert OrmQ.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_batches_under_one_key_at_once_one_is_another_request() -> None:
+    user = user_with("training.train_models")
+    batches = [records(1), records(2)] * 5
+    sends = [partial(train, client_of(user), batch, Prefer="wait=0") for batch in batches]
+    with working():
+        answers = at_once(*sends)
+    accepted = [len(batch) for batch, one in zip(batches, answers, strict=True) if one.status_code != 422]
+    assert accepted in ([1] * 5, [2] * 5)
+    assert {one.status_code for one in answers} <= {200, 202, 422}
+    assert [one.json() for one in answers if one.status_code == 422] == [REUSED] * 5
+    assert Anomaly.history.count() == accepted[0]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_constraint_decides_where_the_first_had_ended_meanwhile(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its twin is stored and trained between the first look for it and the second."""
+    user = user_with("training.train_models") if known else None
     ApprovedFactory.create()
     key = RequestKey(key="monday", digest="d" * 64)
-    first = sessions.start_session(trigger=TrainingSession.Trigger.API, user=user, request=key)
-    claim()
-    finish()
-    monkeypatch.setattr(sessions, "begun_by", lambda *_: None)
-    with pytest.raises(SessionActiveError):
-        sessions.start_session(trigger=TrainingSession.Trigger.API, user=user, request=key)
-    assert the_session() == first
+    look, begun = sessions.recover_sessions, False
+
+    def meanwhile() -> int:
+        nonlocal begun
+        if not begun:
+            begun = True
+            sessions.start_session(trigger=TrainingSession.Trigger.API, user=user, request=key)
+            claim()
+            finish()
+        return look()
+
+    monkeypatch.setattr(sessions, "recover_sessions", meanwhile)
+    second = sessions.start_session(trigger=TrainingSession.Trigger.API, user=user, request=key)
+    assert begun
+    assert second == the_session()
 
 
 def test_another_request_is_told_from_the_first() -> None:

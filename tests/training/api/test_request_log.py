@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from rest_framework.authtoken.models import Token
 from anomalyproject.logs import JSONFormatter
 from tests.factories import user_with
 from tests.training.admin.people import superuser
+from training.api import request_log
 
 pytestmark = pytest.mark.django_db
 
@@ -55,10 +57,31 @@ def test_a_name_that_the_proxy_gave_is_kept(sane: str, lines: Lines) -> None:
     "odd", ["", "1234567", "x" * 65, "-leading-dash", "new\nline-000", "a b c d e f", "é" * 9]
 )
 def test_any_other_request_gets_one(odd: str, lines: Lines) -> None:
-    first, second = (Client().get("/health", headers={"x-request-id": odd})["X-Request-ID"] for _ in range(2))
+    headers = {"x-request-id": odd}
+    first, second = (Client().get("/train/status", headers=headers)["X-Request-ID"] for _ in range(2))
     assert len(first) == 32
     assert first != second
     assert [line["request"] for line in lines.told] == [first, second]
+
+
+def test_of_a_probe_only_another_answer_than_before_is_news(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(request_log, "_answered", {})
+    ready, broken = (
+        SimpleNamespace(loaded=model, is_last_known=False, failure=None) for model in ("a model", None)
+    )
+    with monkeypatch.context() as patch:
+        for state in (ready, ready, broken, broken, ready, ready):
+            patch.setattr("predictions.predictor.current_or_last_known", lambda state=state: state)
+            Client().get("/readyz")
+    assert {line["logger"] for line in lines.told} == {"training.access"}
+    told = [line["status"] for line in lines.told]
+    assert told == [503, 200]
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, logger="training.access"):
+        Client().get("/livez")
+    assert [record.getMessage() for record in caplog.records] == ["GET /livez 200"]
 
 
 def test_refusals_are_logged_under_the_name_too(lines: Lines) -> None:

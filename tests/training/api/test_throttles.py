@@ -51,6 +51,60 @@ def test_two_then_wait_then_two_more(two_a_minute: None, at: list[float]) -> Non
     assert [seconds_to_wait("read", "x") for _ in range(3)] == [None, None, 60]
 
 
+def test_work_is_counted_beside_calls(settings: Settings, at: list[float]) -> None:
+    settings.THROTTLES = {"predict_records": Rate(10, 60)}
+    costs = [4, 5, 9, 1]  # the third is the last: something was left
+    assert [seconds_to_wait("predict_records", "x", cost=cost) for cost in costs] == [None, None, None, 31]
+    at[0] += 31
+    assert seconds_to_wait("predict_records", "x", cost=1_000) is None  # else it would never be served
+    assert seconds_to_wait("predict_records", "x", cost=1) == 60
+
+
+@pytest.mark.parametrize(
+    ("scope", "limit", "url", "body", "answers"),
+    [
+        ("predict_records", 3, "/predict", [{"description": "ab", "equipment_id": "e"}] * 2, [503, 503, 429]),
+        ("predict_records", 3, "/predict", {"description": "ab", "equipment_id": "e"}, [503, 503, 503, 429]),
+        (
+            "predict_records",
+            3,
+            "/predict?explain=true",
+            {"description": "ab", "equipment_id": "e"},
+            [503, 429],
+        ),
+        (
+            "predict_characters",
+            7,
+            "/predict",
+            [{"description": "abcd", "equipment_id": "e"}],
+            [503, 503, 429],
+        ),
+        ("predict_characters", 7, "/predict", [{"description": 5}], [400] * 4),
+    ],
+)
+def test_predictions_cost_their_records_and_characters(
+    settings: Settings, *, scope: str, limit: int, url: str, body: Any, answers: list[int]
+) -> None:
+    """503: no model serves."""
+    settings.ANONYMOUS_READ = True
+    settings.THROTTLES = {scope: Rate(limit, 60)}
+    client = Client(REMOTE_ADDR=ADDRESS)
+    found = [client.post(url, body, content_type="application/json") for _ in answers]
+    assert [response.status_code for response in found] == answers
+    if answers[-1] == 429:
+        assert found[-1]["Retry-After"] == "31"
+
+
+def test_a_batch_of_the_longest_texts_is_refused(settings: Settings) -> None:
+    settings.ANONYMOUS_READ, settings.PREDICTION_CHARACTERS_LIMIT = True, 1_000
+    batch = [{"description": "a" * 100, "equipment_id": "e", "section": "b"}] * 10
+    response = Client().post("/predict", batch, content_type="application/json")
+    assert (response.status_code, response.json()["validation_errors"]) == (
+        400,
+        ["The texts of a batch hold at most 1,000 characters, got 1,010: send it in parts"],
+    )
+
+
 def test_callers_and_scopes_are_counted_apart(two_a_minute: None) -> None:
     assert [seconds_to_wait("read", "x") for _ in range(3)] == [None, None, 31]
     assert seconds_to_wait("read", "y") is None

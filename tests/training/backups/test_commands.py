@@ -222,7 +222,7 @@ def test_prune_backups_removes_backups_and_versions(old: list[str], media_root: 
 def test_prune_backups_removes_what_crashes_left(media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (media_root / "model_versions" / ".tmp-left").mkdir(parents=True)
     later = timezone.now() + timedelta(hours=2)
-    monkeypatch.setattr("training.artifacts.time.time", later.timestamp)
+    monkeypatch.setattr("training.shelves.directories._clock_of", lambda _directory: later.timestamp())
 
     assert run("prune_backups") == [
         "Removed .tmp-left, left by a crash",

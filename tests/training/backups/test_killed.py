@@ -80,11 +80,11 @@ def test_killed_before_any_statement_everything_is_old_and_the_next_restore_work
         (backups, "copy_records"),
         (backups, "try_model"),
         (backups, "create_backup"),
-        (restoring, "_make_servable"),
+        (restoring, "make_servable"),
         (restoring, "_shut_out_writers"),
         (restoring, "_reopen"),
         (records, "store_records"),
-        (restoring, "_claim_files"),
+        (restoring, "claim_files"),
         (versions, "set_active"),
     ],
 )

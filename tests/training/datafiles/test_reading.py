@@ -1,6 +1,7 @@
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +13,9 @@ from training.ml.records import COLUMNS, SCORE_COLUMNS
 
 
 def said(records: FileRecords) -> list[tuple[str, int, str]]:
-    return [(Path(row.file).name, row.line, row.message) for row in [*records.problems, *records.duplicates]]
+    return [
+        (Path(row.file).name, row.line, row.message) for row in [*records.problems(), *records.duplicates()]
+    ]
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -20,7 +23,7 @@ def test_the_customers_files_are_read_together_in_any_order(tmp_path: Path, orde
     paths = write_customer(tmp_path, PUMP, FAN)
     records = read_files([paths[position] for position in order])
     assert (records.rows_read, records.rows_refused, records.unstated) == (2, 0, ())
-    assert (records.problems, records.duplicates) == ([], [])
+    assert (list(records.problems()), list(records.duplicates())) == ([], [])
     assert list(records.frame.columns) == list(COLUMNS)
     assert records.frame.dtypes.astype(str).unique().tolist() == ["str", "datetime64[us]", "float64"]
     assert records.frame.drop(columns="anomaly_id").to_numpy().tolist() == [
@@ -124,7 +127,7 @@ def test_exact_duplicates_are_reported_and_left_out(tmp_path: Path) -> None:
         ("disponibilite.csv", 4, "The same report as line 2"),
         ("disponibilite.csv", 5, "The same report as line 2"),
     ]
-    assert (records.rows_read, len(records.duplicates), records.rows_refused) == (4, 2, 0)
+    assert (records.rows_read, records.rows_duplicate, records.rows_refused) == (4, 2, 0)
     assert records.frame["section"].tolist() == ["MEC", "MEC"]
 
 
@@ -134,7 +137,7 @@ def test_the_same_report_with_other_scores_is_a_problem(tmp_path: Path) -> None:
         "The same report as line 2, which is kept, with another availability_score, process_safety_score"
     )
     assert said(records) == [("disponibilite.csv", 3, message)]
-    assert (len(records.problems), records.rows_refused) == (1, 1)
+    assert (records.problem_count, records.rows_refused) == (1, 1)
     assert records.frame["availability_score"].tolist() == [1.0]
 
 
@@ -173,7 +176,7 @@ def test_a_neutralised_cell_is_read_as_what_it_stands_for(tmp_path: Path) -> Non
 
 def test_files_without_rows_are_read(tmp_path: Path) -> None:
     records = read_files(write_customer(tmp_path))
-    assert (records.rows_read, len(records.frame), records.problems) == (0, 0, [])
+    assert (records.rows_read, len(records.frame), list(records.problems())) == (0, 0, [])
     assert list(records.frame.columns) == list(COLUMNS)
 
 
@@ -242,7 +245,9 @@ def test_pieces_give_what_the_whole_gives(
     whole = read_files(paths)
     frame = whole.frame
     monkeypatch.setattr(tables, "PIECE", piece)
-    assert read_files(paths) == whole
+    again = read_files(paths)
+    assert said(again) == said(whole)
+    assert (again.rows_read, again.rows_kept, again.problem_count) == (7, 2, whole.problem_count)
     assert max(map(len, whole.frames())) <= piece
     assert whole.frame.equals(frame)
     assert said(whole) == [
@@ -299,9 +304,9 @@ def test_a_damaged_directory_is_not_restored_from(tmp_path: Path) -> None:
         list(read_customer_directory(tmp_path))
 
 
-def outcome(pieces: Iterator[pd.DataFrame]) -> tuple[list[object], object]:
+def outcome(pieces: Iterator[pd.DataFrame]) -> tuple[list[dict[Hashable, Any]], object]:
     """The pieces, and what came after them: an error, or what a generator returns."""
-    given: list[object] = []
+    given: list[dict[Hashable, Any]] = []
     while True:
         try:
             given.append(next(pieces).to_dict("index"))
@@ -338,7 +343,7 @@ def test_a_directory_is_read_quickly_as_it_is_plainly(
     assert (given, end) == outcome(_read_plainly(tmp_path))
     quickly, left = outcome(_read_quickly(tmp_path))
     assert quickly == given[: len(quickly)]
-    assert left == (None if sound == damaged else len(quickly))
+    assert left == (None if sound == damaged else sum(len(piece) for piece in quickly))
 
 
 def test_a_missing_file_is_told_of(tmp_path: Path) -> None:

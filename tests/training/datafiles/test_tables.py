@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.datafiles.files import write_single
 from training.datafiles import DataFileError, tables
-from training.datafiles.tables import Table, read_tables
+from training.datafiles.tables import Table, read_side_by_side, read_tables
 
 
 def read_table(path: Path) -> Table:
@@ -98,6 +98,50 @@ def test_a_missing_file_and_a_directory_are_said(tmp_path: Path) -> None:
         read_table(tmp_path / "x.csv")
     with pytest.raises(DataFileError, match="Is a directory"):
         read_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"equipment_id,description\n" + b"x" * 1_000_002,
+            "line 2: a row is longer than 1,000,000 characters",
+        ),
+        (b'equipment_id,description\np,x\np,"' + b"x\n" * 600_000, "line 3: a row is longer than 1,000,000"),
+        (b"equipment_id,description\n" + b'"\n",' * 300_000, "line 2: a row is longer than 1,000,000"),
+        (b",".join(b"t%d" % number for number in range(501)), "has more than 500 columns"),
+        (
+            b"description,description" + b"x" * 100_000 + b",Description\n",
+            "for the same thing: description, Des",
+        ),
+    ],
+)
+def test_a_row_and_the_titles_are_bounded(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataFileError) as caught:
+        read_table(path)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_cell_longer_than_any_column_is_cut(tmp_path: Path) -> None:
+    path = write_single(tmp_path / "x.csv", f"p,{'x' * 900_000}", "q,y", header="equipment_id,description")
+    assert read_table(path).cells["description"].str.len().tolist() == [32_767, 1]
+
+
+def test_a_piece_ends_early_where_texts_are_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "PIECE_TEXT", 10)
+    paths = [
+        write_single(
+            tmp_path / f"{name}.csv", *(f"p,{text * 9}" for text in texts), header="equipment_id,description"
+        )
+        for name, texts in {"a": "xyz", "b": "uvw", "c": "stu"}.items()
+    ]
+    pieces = list(read_side_by_side(paths))
+    assert [[len(table.cells) for table in piece] for piece in pieces] == [[1, 1, 1]] * 3 + [[0, 0, 0]]
+    assert [piece[2].cells["description"].item() for piece in pieces[:3]] == ["s" * 9, "t" * 9, "u" * 9]
+    assert [piece[0].cells.index.tolist() for piece in pieces] == [[0], [1], [2], []]
 
 
 def test_an_empty_file_is_a_table_without_columns(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import shutil
-import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -81,8 +81,7 @@ def test_what_nobody_confirmed_is_swept_after_a_day(
     row = receive(GOOD, WRONG)
     bucket.write("elsewhere", b"x")
     assert sweep_imports() == []
-    tomorrow = time.time() + 24 * 3_600 + 5
-    monkeypatch.setattr("training.file_imports.time.time", lambda: tomorrow)
+    monkeypatch.setattr("training.file_imports.KEPT", timedelta(seconds=-5))
 
     assert sweep_imports() == [row.directory]
 

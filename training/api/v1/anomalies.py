@@ -15,11 +15,10 @@ from training.api.v1.fields import ScoreField, StrictSerializer, TextField, User
 from training.api.v1.filters import AnomalyFilter
 from training.api.v1.history import ChangeSerializer, changes_of
 from training.api.v1.reports import ReportSerializer, store_reports, validated_reports
-from training.double_review import give_scores
+from training.double_review import Outcome, give_scores
 from training.errors import NotAllowedNowError
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
 from training.models import Anomaly
-from training.policy import current_policy
 
 
 class AnomalySerializer(serializers.ModelSerializer[Anomaly]):
@@ -105,6 +104,11 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
     queryset = Anomaly.objects.select_related("reviewed_by")
     serializer_class = AnomalySerializer
     filterset_class = AnomalyFilter
+
+    @property
+    def takes_records(self) -> bool:  # type: ignore[override]  # a constant of the others
+        return self.action == "create"
+
     search_fields = ["description", "equipment_name", "equipment_id", "anomaly_id"]
     ordering = ["-id"]
     ordering_fields = [
@@ -141,20 +145,16 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         """Make it part of the training set. Scores must be given, or be there already.
 
         202, and still pending, when it is one that two reviewers score: it is approved once they agree.
+        409 when it is not pending: scores of an approved one are corrected, a rejected one is reopened.
         """
         anomaly, data = self.get_object(), self.checked_data()
         scores, reason = data.get("scores", {}), data["reason"]
         missing = [name for name, score in (anomaly.scores | scores).items() if score is None]
-        if missing:
+        if missing and anomaly.status == Anomaly.Status.PENDING:
             raise serializers.ValidationError({"scores": {name: ["not given yet"] for name in missing}})
-        if anomaly.status != Anomaly.Status.APPROVED and anomaly.needs_two(current_policy().share_for_two):
-            given = anomaly.scores | scores
-            give_scores(anomaly=anomaly, scores=given, user=self.caller, reason=reason, as_seen=False)
-            fresh = self.get_object()
-            status = HTTPStatus.OK if fresh.status == Anomaly.Status.APPROVED else HTTPStatus.ACCEPTED
-            return Response(AnomalySerializer(fresh).data, status=status)
-        changed = review.approve(anomalies=[anomaly], user=self.caller, scores=scores, reason=reason)
-        return self._reviewed(self.get_object(), changed)
+        outcome = give_scores(anomaly=anomaly, scores=scores, user=self.caller, reason=reason, as_seen=False)
+        status = HTTPStatus.OK if outcome is Outcome.APPROVED else HTTPStatus.ACCEPTED
+        return Response(AnomalySerializer(self.get_object()).data, status=status)
 
     @extend_schema(responses=AnomalySerializer)
     @action(detail=True, methods=["post"], serializer_class=ReasonSerializer)

@@ -15,7 +15,6 @@ from training.api.v1.base import ResourceViewSet, location
 from training.api.v1.fields import UsernameField
 from training.api.v1.filters import BackupFilter
 from training.models import Backup
-from training.sessions import recover_sessions
 
 
 class BackupSerializer(serializers.ModelSerializer[Backup]):
@@ -84,13 +83,13 @@ class BackupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVi
         "restore": "training.restore_backup",
         "preview": "training.restore_backup",
     }
+    bodiless = frozenset({"create", "verify", "restore"})
     queryset = Backup.objects.select_related("created_by")
     serializer_class = BackupSerializer
     lookup_field = "name"
     lookup_value_regex = "[A-Za-z0-9_-]{1,100}"
     filterset_class = BackupFilter
     search_fields = ["name"]
-    ordering = ["-name"]
     ordering_fields = ["name", "created_at", "size_bytes", "record_count"]
 
     @extend_schema(request=None)
@@ -118,6 +117,5 @@ class BackupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVi
     @action(detail=True, methods=["post"], serializer_class=RestoreSerializer)
     def restore(self, request: Request, name: str) -> Response:
         """Back up the present, then bring back models and training set together."""
-        recover_sessions()  # one that died is not in the way
         result = restoring.restore_backup(backup=self.get_object(), user=self.caller)
         return Response(RestoreSerializer(result).data)

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
+from training.api.parsers import refuse_body
 from training.api.permissions import requires
 from training.api.schema import ResourceSchema
 from training.api.v1.filters import BoundedSearchFilter, StableOrderingFilter
@@ -22,9 +23,17 @@ class ResourceViewSet(GenericViewSet[Any]):
 
     permissions: ClassVar[dict[str, str]]  # by action; "list" also stands for what is not named
 
+    bodiless: ClassVar[frozenset[str]] = frozenset()  # actions that take no body
+    takes_records = False  # for the parser: one small object at most
     schema = ResourceSchema()
     filter_backends = [DjangoFilterBackend, BoundedSearchFilter, StableOrderingFilter]
     lookup_value_regex = "[0-9]{1,18}"  # a path with any other key leads nowhere
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a body that nobody would read; after the caller is known and allowed to ask."""
+        super().initial(request, *args, **kwargs)
+        if self.action in self.bodiless:
+            refuse_body(request)
 
     def get_permissions(self) -> list[BasePermission]:
         return [requires(self.permission_of(self.action))()]

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -14,6 +13,7 @@ from training import schedules
 from training.api.schema import ErrorSerializer
 from training.api.v1.base import ResourceViewSet
 from training.api.v1.fields import MomentField, StrictSerializer, TextField, UsernameField
+from training.database import database_now
 from training.models import TrainingPolicy
 
 MOST = 1_000_000
@@ -121,7 +121,7 @@ class FreezeSerializer(StrictSerializer):
     until = MomentField(required=False, allow_null=True, default=None, help_text="Null: until it is lifted.")
 
     def validate_until(self, until: datetime | None) -> datetime | None:
-        if until is not None and until <= timezone.now():
+        if until is not None and until <= database_now():
             raise serializers.ValidationError("must lie ahead")
         return until
 
@@ -135,6 +135,7 @@ class PolicyViewSet(ResourceViewSet):
         "freeze": "django_q.change_schedule",
         "lift": "django_q.change_schedule",
     }
+    bodiless = frozenset({"lift"})
     queryset = TrainingPolicy.objects.all()
     serializer_class = PolicySerializer
     filter_backends = []

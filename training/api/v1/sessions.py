@@ -72,6 +72,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         "create": "training.train_models",
         "cancel": "training.cancel_trainingsession",
     }
+    bodiless = frozenset({"create", "cancel"})
     queryset = TrainingSession.objects.select_related("requested_by", "backup")
     serializer_class = SessionSerializer
     filterset_class = SessionFilter

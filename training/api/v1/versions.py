@@ -73,6 +73,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
         "activate": "training.activate_modelversion",
         "roll_back": "training.activate_modelversion",
     }
+    bodiless = frozenset({"roll_back"})
     queryset = ModelVersion.objects.select_related("session")
     serializer_class = VersionSerializer
     filterset_class = VersionFilter

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from training.adopting import adopt_backups
+from training.errors import StorageError
 
 
 class Command(BaseCommand):
@@ -16,7 +17,10 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         problems: list[str] = []
-        adopted = adopt_backups(on_problem=problems.append)
+        try:
+            adopted = adopt_backups(on_problem=problems.append)
+        except StorageError as error:
+            raise CommandError(str(error)) from error
         for backup in adopted:
             model = backup.model_version or "no model"
             self.stdout.write(f"{backup.name}: {backup.record_count} records, {model}")

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError
 from django.template.defaultfilters import filesizeformat
 
 from training.backups import create_backup
-from training.errors import BackupError
+from training.errors import BackupError, StorageError
 from training.management.acting import ActingCommand
 from training.models import Backup
 
@@ -22,7 +22,7 @@ class Command(ActingCommand):
         self.stderr.write("Writing the records and the models, then reading them back …")
         try:
             backup = create_backup(kind=Backup.Kind.MANUAL, user=self.user)
-        except BackupError as error:
+        except (BackupError, StorageError) as error:
             raise CommandError(str(error)) from error
         version = f"model {backup.model_version.name}" if backup.model_version else "no model"
         self.stdout.write(

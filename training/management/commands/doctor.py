@@ -24,7 +24,7 @@ class Command(BaseCommand):
             "--fix",
             action="store_true",
             help="mend what is safe first: make MEDIA_ROOT, private files private, put the schedule right, "
-            "sweep what crashes left",
+            "sweep what crashes left, move aside what is signed and has no row",
         )
 
     def handle(self, *, json: bool, fix: bool, **options: Any) -> None:

@@ -61,7 +61,7 @@ class Command(BaseCommand):
         cutoff = parse_time(options["cutoff"]) if options["cutoff"] else None
         try:
             records = read_files(options["files"])
-            for problem in records.problems:
+            for problem in records.problems():
                 self._tell(f"left out: {problem.file}:{problem.line}: {problem.message}")
             result = evaluate(
                 records.frame,
@@ -72,7 +72,7 @@ class Command(BaseCommand):
             )
         except (DataFileError, MLError) as error:
             raise CommandError(str(error)) from error
-        result["duplicates_dropped"] += len(records.duplicates)
+        result["duplicates_dropped"] += records.rows_duplicate
         report = {"rows_read": records.rows_read, "rows_refused": records.rows_refused} | result
         self.stdout.write(
             json.dumps(report, indent=2, allow_nan=False) if options["json"] else in_words(report)

@@ -2,7 +2,9 @@
 
 import csv
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +56,8 @@ class Command(ActingCommand):
         records = self.read(options["files"])
         if options["report"]:
             write_report(options["report"], records)
-        self.list_left_out("refused", records.problems)
-        self.list_left_out("duplicate", records.duplicates)
+        self.list_left_out("refused", records.problems(), records.problem_count)
+        self.list_left_out("duplicate", records.duplicates(), records.rows_duplicate)
         if not records.rows_kept:
             raise CommandError(
                 f"None of the {records.rows_read:,} rows can be imported. Nothing was changed."
@@ -82,13 +84,11 @@ class Command(ActingCommand):
         except DataFileError as error:
             raise CommandError(str(error)) from error
 
-    def list_left_out(self, kind: str, rows: list[RowProblem]) -> None:
-        for row in rows[:LISTED]:
+    def list_left_out(self, kind: str, rows: Iterator[RowProblem], count: int) -> None:
+        for row in islice(rows, LISTED):
             self.stdout.write(f"{row.file}:{row.line}: {kind}: {row.message}")
-        if len(rows) > LISTED:
-            self.stdout.write(
-                f"… and {len(rows) - LISTED:,} more of this kind; --report FILE writes them all."
-            )
+        if count > LISTED:
+            self.stdout.write(f"… and {count - LISTED:,} more of this kind; --report FILE writes them all.")
 
     def summarise(self, records: FileRecords, counts: RecordCounts, *, dry_run: bool) -> None:
         if dry_run:
@@ -98,7 +98,7 @@ class Command(ActingCommand):
             ("New", counts.created),
             ("Changed", counts.updated),
             ("Identical", counts.unchanged),
-            ("Duplicates", len(records.duplicates)),
+            ("Duplicates", records.rows_duplicate),
             ("Refused", records.rows_refused),
         ):
             self.stdout.write(f"{label:<12}{count:>9,}")
@@ -110,7 +110,7 @@ def write_report(path: Path, records: FileRecords) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["file", "line", "kind", "reason"])
-            for kind, rows in (("refused", records.problems), ("duplicate", records.duplicates)):
+            for kind, rows in (("refused", records.problems()), ("duplicate", records.duplicates())):
                 writer.writerows([row.file, row.line, kind, row.message] for row in rows)
     except OSError as error:
         raise CommandError(

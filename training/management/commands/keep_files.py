@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from training.errors import BackupError
+from training.errors import BackupError, StorageError
 from training.processes import die_with_parent, lower_priority
 from training.upkeep import keep_up
 
@@ -25,5 +25,5 @@ class Command(BaseCommand):
             lower_priority()
         try:
             keep_up()
-        except BackupError as error:
+        except (BackupError, StorageError) as error:
             raise CommandError(str(error)) from error

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from training import moving
-from training.errors import TrainingError
+from training import artifacts, moving
+from training.errors import StorageError, TrainingError
 from training.shelves import is_local
 
 
@@ -19,6 +19,10 @@ class Command(BaseCommand):
     def handle(self, **_options: Any) -> None:
         if is_local():
             raise CommandError("ARTIFACT_STORAGE is not set: the artifacts are where they belong.")
+        try:
+            artifacts.require_own_storage()
+        except StorageError as error:
+            raise CommandError(str(error)) from error
         failed = 0
         for stored in moving.to_move():
             try:

@@ -23,12 +23,12 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, connection
-from django.utils import timezone
 from django_q import cluster as django_q_cluster
 from django_q.signals import post_spawn
 
 from training import nodes, schedules, sessions, tasks
 from training.companions import Companions
+from training.database import database_now
 from training.models import TrainingSession
 from training.processes import (
     StopRequest,
@@ -120,11 +120,14 @@ def watch(grace: float) -> None:
     with stop_requests(signal.SIGTERM, signal.SIGINT) as stop:
         while not stop.is_set():
             started = time.monotonic()
+            if refusal := ask_database(nodes.why_no_training, otherwise=""):
+                stand_by(refusal, stop, threads, companions)
+                continue
             ask_database(prepare, otherwise=None)
             cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
             try:
                 guard(cluster, stop, threads, companions)
-                if stop.is_set():
+                if stop.is_set() or ask_database(nodes.why_no_training, otherwise=""):
                     stop_gently(cluster, grace)
             finally:
                 kill_group(cluster)
@@ -151,7 +154,7 @@ def guard(
     threads: Sequence[Sender | Watchdog],
     companions: Companions,
 ) -> None:
-    """Return when the cluster ended, or is deaf, or somebody asked to stop.
+    """Return when the cluster ended, or is deaf, or shall take no training, or somebody asked to stop.
 
     A fresh one has half as long again as POST /train waits before it counts as deaf.
     """
@@ -162,14 +165,40 @@ def guard(
         if now - looked < LOOK:
             continue
         looked = now
-        ask_database(nodes.beat, otherwise=None)
-        for thread in threads:
-            thread.keep()
-        ask_database(companions.keep, otherwise=None)
+        live(threads, companions)
+        if ask_database(must_stand_by, otherwise=False):
+            return
         unheard = ask_database(somebody_waits_unheard, otherwise=False)
         if unheard and now - started > time_to_start:
             logger.error("A training session waits and the queue does not take it: it starts afresh")
             return
+
+
+def stand_by(
+    refusal: str, stop: StopRequest, threads: Sequence[Sender | Watchdog], companions: Companions
+) -> None:
+    """Live without a cluster, so that messages wait for a node that may train; until this one may."""
+    logger.warning("This node takes no training: %s", refusal)
+    while not stop.is_set():
+        live(threads, companions)
+        pause(LOOK, stop)
+        if not ask_database(nodes.why_no_training, otherwise=refusal):
+            logger.warning("This node takes trainings again")
+            return
+
+
+def live(threads: Sequence[Sender | Watchdog], companions: Companions) -> None:
+    """Say that this node lives, and keep up what it does beside trainings."""
+    ask_database(nodes.beat, otherwise=None)
+    for thread in threads:
+        thread.keep()
+    ask_database(companions.keep, otherwise=None)
+
+
+def must_stand_by() -> bool:
+    """Whether this node has to leave trainings to others, once none runs any more."""
+    is_training = TrainingSession.objects.filter(status=TrainingSession.Status.RUNNING)
+    return bool(nodes.why_no_training()) and not is_training.exists()
 
 
 def somebody_waits_unheard() -> bool:
@@ -178,7 +207,7 @@ def somebody_waits_unheard() -> bool:
     Half as long as POST /train waits: the request that meets a deaf queue may still be served by the next.
     """
     sessions.recover_sessions()
-    limit = timezone.now() - timedelta(seconds=settings.TRAINING_CLAIM_WAIT / 2)
+    limit = database_now() - timedelta(seconds=settings.TRAINING_CLAIM_WAIT / 2)
     waiting = TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED)
     return waiting.filter(queued_at__lt=limit).exists()
 
@@ -202,11 +231,23 @@ def pause(seconds: float, stop: StopRequest) -> None:
         stop.wait(TICK)
 
 
+class Database:
+    """Whether it answered last, so that its silence is one line in the log, and its return another."""
+
+    answers = True
+
+
 def ask_database(question: Callable[[], T], *, otherwise: T) -> T:
     """The watch outlives a database that restarts, or is not migrated yet."""
     try:
-        return question()
+        answer = question()
     except Error as error:
-        logger.warning("The database does not answer: %s", error)
+        level = logging.WARNING if Database.answers else logging.DEBUG
+        logger.log(level, "The database does not answer: %s", " ".join(str(error).split()))
+        Database.answers = False
         connection.close()
         return otherwise
+    if not Database.answers:
+        logger.info("The database answers again")
+        Database.answers = True
+    return answer

@@ -6,10 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from training.errors import TrainingError
+from training.errors import StorageError, TrainingError
 from training.management.acting import ActingCommand
 from training.models import Backup
 from training.restoring import RestorePreview, preview_restore, restore_backup
+from training.upkeep import newest_backup
 
 
 class Command(ActingCommand):
@@ -21,24 +22,37 @@ class Command(ActingCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="for example backup_20241205_143022")
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("name", nargs="?", metavar="NAME", help="for example backup_20241205_143022")
+        which.add_argument(
+            "--newest", action="store_true", help="the one made last that is not known to be damaged"
+        )
         parser.add_argument(
             "--yes", action="store_true", help="do not ask; needed where there is no terminal"
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        backup = Backup.objects.filter(name=options["name"]).first()
-        if backup is None:
-            raise CommandError(f"There is no backup {options['name']!r}.")
+        backup = self._chosen(options)
         try:
             self._say(preview_restore(backup=backup))
             if not (options["yes"] or self._agreed()):
                 raise CommandError("Nothing was changed.")
             result = restore_backup(backup=backup, user=self.user, on_step=self._tell)
-        except TrainingError as error:
+        except (TrainingError, StorageError) as error:
             raise CommandError(f"{error} Nothing was changed.") from error
         way_back = f"python manage.py restore_backup {result.safety_backup}"
         self.stdout.write(f"Restored from {backup.name}. The way back: {way_back}")
+
+    def _chosen(self, options: dict[str, Any]) -> Backup:
+        if options["newest"]:
+            if (newest := newest_backup()) is None:
+                raise CommandError("There is no backup that can be restored.")
+            self.stdout.write(newest.name)
+            return newest
+        backup = Backup.objects.filter(name=options["name"]).first()
+        if backup is None:
+            raise CommandError(f"There is no backup {options['name']!r}.")
+        return backup
 
     def _tell(self, step: str) -> None:
         self.stderr.write(f"{step} …")

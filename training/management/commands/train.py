@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
-from training import sessions, versions
+from training import nodes, sessions, versions
 from training.errors import TrainingError
 from training.launcher import Launcher
 from training.management.acting import ActingCommand
@@ -33,8 +33,17 @@ class Command(ActingCommand):
             "--activate", action="store_true", help="let the new version serve, better or not (default: no)"
         )
 
-    def handle(self, *, activate: bool, **options: Any) -> None:
+        parser.add_argument(
+            "--other-libraries",
+            action="store_true",
+            help="train although this node has other libraries than the active version and another node has "
+            "those: the step of a rolling upgrade (docs/upgrade.md)",
+        )
+
+    def handle(self, *, activate: bool, other_libraries: bool, **options: Any) -> None:
         try:
+            if not other_libraries and (refusal := nodes.why_no_training()):
+                raise CommandError(f"{refusal} Train on a node that has those, or see docs/upgrade.md.")
             version = train(self.user)
             self.stdout.write(figures(version))
             if activate:

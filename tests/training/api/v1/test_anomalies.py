@@ -1,7 +1,9 @@
 """/api/v1/anomalies/: read by anyone who may, changed by reviewers."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -167,10 +169,40 @@ def test_approve_needs_all_three_scores(reviewer: APIClient) -> None:
     assert (anomaly.status, anomaly.fiability_score) == ("pending", None)
 
 
-def test_approving_twice_is_a_conflict(reviewer: APIClient) -> None:
-    anomaly = ApprovedFactory.create()
-    expected = (409, "The anomaly is approved already.")
-    assert refusal(reviewer.post(url_of(anomaly, "approve"))) == expected
+@pytest.mark.parametrize("status", ["approved", "rejected"])
+@pytest.mark.parametrize("body", [{}, {"scores": SCORES}, {"scores": {"fiability_score": 5}, "reason": "x"}])
+def test_approving_what_is_settled_is_a_conflict(
+    reviewer: APIClient, status: str, body: dict[str, Any]
+) -> None:
+    anomaly = ApprovedFactory.create(status=status)
+    before = anomaly.scores
+    response = reviewer.post(url_of(anomaly, "approve"), body, format="json")
+    assert refusal(response) == (409, f"The anomaly is {status} already.")
+    anomaly.refresh_from_db()
+    assert (anomaly.status, anomaly.scores, anomaly.history.count()) == (status, before, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twelve_who_approve_at_once_one_does(client_of: ClientOf) -> None:
+    anomaly = AnomalyFactory.create()
+    clients = [client_of("training.review_anomaly") for _ in range(12)]
+    barrier = Barrier(len(clients))
+
+    def approve(number: int) -> int:
+        scores = dict.fromkeys(SCORES, 1 + number / 4)
+        barrier.wait()
+        try:
+            response = clients[number].post(url_of(anomaly, "approve"), {"scores": scores}, format="json")
+            return int(response.status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        statuses = list(pool.map(approve, range(len(clients))))
+    assert sorted(statuses) == [200] + [409] * 11
+    anomaly.refresh_from_db()
+    assert anomaly.availability_score == 1 + statuses.index(200) / 4
+    assert anomaly.history.count() == 2
 
 
 @pytest.mark.parametrize(

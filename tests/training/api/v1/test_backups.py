@@ -104,7 +104,7 @@ def test_a_list_takes_two_queries_whatever_its_length(
 def test_each_filter(query: dict[str, Any], expected: list[str], keeper: APIClient) -> None:
     BackupFactory.create(name="b1", kind="before_training", record_count=2)
     BackupFactory.create(name="b2", kind="before_restore", record_count=1, pruned_at=timezone.now())
-    BackupFactory.create(name="b3", record_count=3)
+    BackupFactory.create(name="b3", kind="manual", record_count=3)
     assert [row["name"] for row in keeper.get(URL, query).json()["results"]] == expected
 
 

@@ -126,7 +126,8 @@ def test_a_lone_surrogate_is_refused(reporter: APIClient) -> None:
 def test_a_lone_surrogate_in_a_field_name_is_refused(reporter: APIClient) -> None:
     body = json.dumps(record(1, {"\ud800": 1}))
     response = reporter.post(URL, body, content_type="application/json")
-    assert errors_of(response) == ["Record 1: \\ud800: unknown field"]
+    sentence = "A name in the JSON contains lone surrogates."
+    assert (response.status_code, response.json()["error"]) == (400, sentence)
 
 
 def test_everything_wrong_with_a_batch_is_said_at_once(reporter: APIClient) -> None:

@@ -49,7 +49,7 @@ def test_one_version_field_by_field(owner: APIClient) -> None:
         "is_usable": True,
         "training_session": session.pk,
         "dataset_rows": 1,
-        "dataset_fingerprint": "0" * 64,
+        "dataset_fingerprint": version.dataset_fingerprint,
         "dataset_read_at": "2026-01-01T00:00:00Z",
         "mae": {"availability": 0.25, "fiability": 0.5, "process_safety": None},
         "libraries": {"numpy": "2.0"},
