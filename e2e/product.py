@@ -115,12 +115,17 @@ def _processes(environment: dict[str, str], scratch: Path, *names: str) -> Itera
 
 def start(name: str, environment: dict[str, str], log: Path, *more: str) -> "subprocess.Popen[bytes]":
     """That process of the Procfile, the leader of a group; `more` arguments come last."""
-    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    command = [*shlex.split(commands[name]), *more]
+    command = [*command_of(name), *more]
     with log.open("a") as output:
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
         )
+
+
+def command_of(name: str) -> list[str]:
+    """The Procfile's, to be run without the shell that its `exec` is meant for."""
+    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    return shlex.split(commands[name].removeprefix("exec "))
 
 
 def wait_for(url: str) -> None:

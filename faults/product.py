@@ -34,7 +34,9 @@ class Product:
         self.shots = scratch / "shots"
         self.mark = os.environ[MARK]
         self.environment = os.environ | {"FAILPOINTS_SHOTS": str(self.shots)}
-        self.url = f"http://127.0.0.1:{os.environ['PORT']}"
+        self.inside = f"http://127.0.0.1:{os.environ['PORT']}"  # where probes and scrapes ask
+        self.url = self.inside  # where clients ask
+        self.headers: dict[str, str] = {}  # with which they ask
         self.web: subprocess.Popen[bytes] | None = None
         self.queues: list[Queue] = []
         self._numbers = itertools.count()
@@ -50,13 +52,14 @@ class Product:
         self.web.terminate()
         self.web.wait(30)
 
-    def start_queue(self, *, grace: float = 2, **environment: str) -> Queue:
-        """One more, ready for work."""
+    def start_queue(self, *, grace: float = 2, works: bool = True, **environment: str) -> Queue:
+        """One more, ready for work, unless it is one that takes none."""
         queue = Queue(self.mark, self.scratch / "queue.log")
         more = ("--grace", f"{grace:g}")
         queue.process = start("worker", self.environment | environment, queue.log, *more)
         self.queues.append(queue)
-        self.wait_for_queue(queue)
+        if works:
+            self.wait_for_queue(queue)
         return queue
 
     def wait_for_queue(self, queue: Queue | None = None) -> None:
@@ -82,10 +85,10 @@ class Product:
         return trainings(self.mark)
 
     @contextmanager
-    def other_queue(self, *, grace: float = 2, **environment: str) -> Iterator[Queue]:
+    def other_queue(self, *, grace: float = 2, works: bool = True, **environment: str) -> Iterator[Queue]:
         """The queue with other settings, for the block."""
         self.stop_queue()
-        queue = self.start_queue(grace=grace, **environment)
+        queue = self.start_queue(grace=grace, works=works, **environment)
         yield queue
         for other in [*self.queues]:
             self.stop_queue(other)
@@ -95,6 +98,9 @@ class Product:
         """A command of manage.py, unarmed but for what `more` says of its environment."""
         command = [sys.executable, "manage.py", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **more)
+
+    def admit_clients(self) -> None:
+        """Nobody needs credentials in the open installations."""
 
     # --- Faults ---
 
@@ -131,11 +137,16 @@ class Product:
         return self.post("/train", batch, headers={"Prefer": prefer})
 
     def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
-        return requests.post(f"{self.url}{path}", json=body, timeout=ANSWER, **options)
+        headers = self.headers | options.pop("headers", {})
+        return requests.post(f"{self.url}{path}", json=body, timeout=ANSWER, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        headers = self.headers | options.pop("headers", {})
+        return requests.get(f"{self.url}{path}", timeout=ANSWER, headers=headers, **options)
 
     def status(self) -> dict[str, Any]:
         """The answer to GET /train/status."""
-        body: dict[str, Any] = requests.get(f"{self.url}/train/status", timeout=ANSWER).json()
+        body: dict[str, Any] = self.get("/train/status").json()
         return body
 
     def predict(self, reports: list[Mapping[str, str]], url: str = "") -> dict[str, Any]:
@@ -143,7 +154,9 @@ class Product:
 
         def ask() -> dict[str, Any] | None:
             with suppress(requests.ConnectionError):
-                answer = requests.post(f"{url or self.url}/predict", json=reports, timeout=ANSWER)
+                answer = requests.post(
+                    f"{url or self.url}/predict", json=reports, timeout=ANSWER, headers=self.headers
+                )
                 assert answer.status_code == 200, f"POST /predict: {answer.status_code} {answer.text[:300]}"
                 body: dict[str, Any] = answer.json()
                 return body
@@ -154,7 +167,7 @@ class Product:
 
     def _answers(self) -> bool:
         with suppress(requests.ConnectionError):
-            return requests.get(f"{self.url}/health", timeout=ANSWER).status_code == 200
+            return self.get("/health").status_code == 200
         return False
 
     def wait_for_model(self) -> None:

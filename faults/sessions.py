@@ -14,6 +14,7 @@ from faults.table import Effort, Table
 from tests.queue_processes import Running, running, wait_until
 from training import sessions
 from training.models import TrainingSession
+from training.shelves import is_local
 
 WEB = ("accept.stored", "records.stored", "accept.rung", "accept.committed")
 WORKER = ("session.claimed", "session.launched", "session.settling", "session.over", "remove.noted")
@@ -35,7 +36,8 @@ TRAINING = (
     *("backup.read_back", "backup.row", "training.backed_up", "training.loaded"),
     *("training.fitting", "training.fitted", "model_versions.begun", "bundle.file"),
     *(f"model_versions.{step}" for step in DIRECTORY[1:]),
-    *("training.written", "training.saved", "training.finished", "training.published"),
+    *("training.written", "training.publishing", "training.saved", "training.finished"),
+    "training.published",
 )
 Status = TrainingSession.Status
 
@@ -48,7 +50,11 @@ def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effor
             for _ in range(times):
                 with row.trial():
                     row.took(_killed_in_web(product, ledger, point), at_most=60)
-    for point in effort.share(TRAINING):
+    # In object storage nothing is renamed.
+    passed = [
+        point for point in TRAINING if is_local() or not point.startswith("model_") or "renamed" not in point
+    ]
+    for point in effort.share(passed):
         with table.row(1, f"kill -9 of the training at {point}") as row:
             for n in range(times):
                 with row.trial():

@@ -70,6 +70,6 @@ class Table:
         finally:
             slowest = "-" if row.slowest is None else f"{row.slowest:.1f}"
             print(
-                LINE.format(figure, fault, self.database, row.tried, row.survived, slowest),
+                LINE.format(figure, row.fault, self.database, row.tried, row.survived, slowest),
                 flush=True,
             )

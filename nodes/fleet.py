@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shlex
 import signal
 import socket
 import subprocess
@@ -18,9 +17,9 @@ import boto3
 import psycopg
 import redis
 import requests
-from psycopg import sql
 
-ROOT = Path(__file__).parent.parent
+from e2e.product import ROOT, command_of, database, free_port
+
 MARK = "FLEET_NODE"  # an environment variable that every process of a node inherits
 PATIENCE = 90  # seconds until something must have happened
 LEASE = 5  # seconds without a heartbeat until a training is given to another node
@@ -93,10 +92,9 @@ class Fleet:
         directory.mkdir()
         own = {"MEDIA_ROOT": str(directory / "media"), "PORT": str(free_port())}
         given = self.environment | own | environment | {MARK: f"{name}-{secrets.token_hex(8)}"}
-        commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
-                shlex.split(commands[kind]),
+                command_of(kind),
                 cwd=ROOT,
                 env=given,
                 stdout=log,
@@ -143,11 +141,11 @@ class Fleet:
 def fleet(scratch: Path, server: str, redis_url: str) -> Iterator[Fleet]:
     """Database, storage and a first version; the nodes that are started end with the block."""
     with ExitStack() as stack:
-        database = stack.enter_context(_database(server))
-        storage = stack.enter_context(_object_storage(scratch))
+        url = stack.enter_context(database(scratch, server))
+        storage = stack.enter_context(object_storage(scratch))
         keys = {name: secrets.token_hex(32) for name in ("SECRET_KEY", "ARTIFACT_SIGNING_KEYS")}
         environment = os.environ | keys | storage | {
-            "DATABASE_URL": database,
+            "DATABASE_URL": url,
             "REDIS_URL": redis_url,
             "REDIS_PREFIX": f"nodes-{secrets.token_hex(4)}",
             "HOST": "127.0.0.1",
@@ -172,7 +170,7 @@ def fleet(scratch: Path, server: str, redis_url: str) -> Iterator[Fleet]:
                 node.signal(signal.SIGCONT)
                 node.signal(signal.SIGKILL)
                 node.process.wait()
-            _forget(redis_url, environment["REDIS_PREFIX"])
+            forget_keys(redis_url, environment["REDIS_PREFIX"])
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
@@ -201,12 +199,6 @@ def started_at(pid: int) -> float:
     return time.time() - up + int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def _prepare(made: Fleet) -> None:
     for command in (["migrate", "-v0"], ["load_sample"], ["train", "--activate"]):
         made.manage(*command)
@@ -216,7 +208,7 @@ def _prepare(made: Fleet) -> None:
     )
 
 
-def _forget(redis_url: str, prefix: str) -> None:
+def forget_keys(redis_url: str, prefix: str) -> None:
     """Take this run's keys out of a Redis that others use too."""
     with redis.Redis.from_url(redis_url) as client:
         for key in client.scan_iter(f"{prefix}:*"):
@@ -224,19 +216,7 @@ def _forget(redis_url: str, prefix: str) -> None:
 
 
 @contextmanager
-def _database(server: str) -> Iterator[str]:
-    """An empty database that is dropped afterwards."""
-    base, name = server.rpartition("/")[0], f"nodes_{secrets.token_hex(4)}"
-    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield f"{base}/{name}"
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-@contextmanager
-def _object_storage(scratch: Path) -> Iterator[dict[str, str]]:
+def object_storage(scratch: Path) -> Iterator[dict[str, str]]:
     """An S3 server with an empty bucket; the variables that lead there."""
     port = free_port()
     given = {
