@@ -136,7 +136,7 @@ def train_by_schedule(product: Product, ledger: Ledger, *, seed: int) -> Trainin
     ledger.accept(batch)
     async_task(schedules.TRAIN_ON_SCHEDULE)
     ended = TrainingSession.objects.ended().filter(trigger=TrainingSession.Trigger.SCHEDULE, pk__gt=before)
-    return wait_until(ended.first, 120)  # type: ignore[no-any-return]
+    return wait_until(ended.first, 120)  # type: ignore[no-any-return]  # what the condition answers
 
 
 def _other_libraries(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:

@@ -129,12 +129,9 @@ def restore_backup(
 
     Nothing is lost: the present is backed up first, records that the backup does not hold go back to
     the review queue, and every change is kept in the history. All or nothing, whenever it is killed.
-    Raises SessionActiveError during a training, BackupError when the backup cannot be used, StorageError when
-    the storage is another installation's.
+    Raises SessionActiveError during a training, BackupError, and StorageError for another's storage.
     """
-    sessions.recover_sessions()  # one that died is not in the way
-    _refuse_during_session()
-    artifacts.require_own_storage()
+    _require_nothing_in_the_way()
     on_step("Verifying the backup")
     manifest = artifacts.verify(backup)
     failpoint("restore.verified")
@@ -321,6 +318,13 @@ def make_servable(version: ModelVersion, backup: Manifest) -> Manifest:
         raise BackupError(f"The model could not be written: {error.strerror}.") from error
     except (TamperedArtifactError, UnservableVersionError) as error:
         raise BackupError(str(error)) from error
+
+
+def _require_nothing_in_the_way() -> None:
+    """Recover a session that died, then refuse a restore beside a training or in another's storage."""
+    sessions.recover_sessions()
+    _refuse_during_session()
+    artifacts.require_own_storage()
 
 
 def _refuse_during_session() -> None:
