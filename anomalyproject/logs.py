@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 LINE, JSON = "line", "json"
 FORMATS = (LINE, JSON)
+DJANGO_S = ("django", "django.server")  # they come with handlers of their own, which say it all unformatted
 
 _process: dict[str, object] = {}
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default=MappingProxyType({}))
@@ -137,6 +138,7 @@ def logging_config(*, kind: str, level: str) -> dict[str, Any]:
             "console": {"class": "logging.StreamHandler", "formatter": "chosen", "filters": ["outages"]}
         },
         "root": {"handlers": ["console"], "level": level},
+        "loggers": {name: {"handlers": [], "propagate": True} for name in DJANGO_S},
     }
 
 

@@ -13,8 +13,8 @@ INVENTED = ("TRACE", "PROPFIND", "MÉTHODE")
 PAGE = "GET, HEAD, OPTIONS, POST"
 
 
-def in_the_form(response: Any) -> None:
-    assert response.json() == {"success": False, "error": "Method Not Allowed."}
+def in_the_form(response: Any, method: str) -> None:
+    assert response.json() == {"success": False, "error": f'Method "{method}" not allowed.'}
 
 
 @pytest.mark.parametrize("method", INVENTED)
@@ -47,7 +47,7 @@ def test_the_start_page_is_only_read(client: Client) -> None:
     assert client.head("/").status_code == 302
     response = client.post("/")
     assert (response.status_code, response["Allow"]) == (405, "GET, HEAD, OPTIONS")
-    in_the_form(response)
+    in_the_form(response, "POST")
 
 
 def test_a_page_of_django_s_that_refuses_a_method_shows_why() -> None:
@@ -60,7 +60,7 @@ def test_a_page_of_django_s_that_refuses_a_method_shows_why() -> None:
 def test_static_files_are_only_read(client: Client, method: str) -> None:
     response = client.generic(method, "/static/training/admin.css")
     assert (response.status_code, response["Allow"]) == (405, "GET, HEAD, OPTIONS")
-    in_the_form(response)
+    in_the_form(response, method)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/docs/", "/api/v1/schema/"])
