@@ -29,11 +29,6 @@ _BRACKET = re.compile(r"(?m) \[(?:[a-z_]+=[\w.-]+ ?)+\]$")
 passed_on = logging.getLogger("training.process")
 uncaught = logging.getLogger("training.uncaught")
 
-# A database that is merely away, full or busy: what its driver says tells all. How codes of PostgreSQL begin:
-_AWAY = ("08", "53", "57", "25006")
-_OUTAGES = {"OperationalError", "InterfaceError"}
-_OF_SQLITE = ("database is locked", "disk is full", "readonly database", "unable to open", "disk I/O error")
-
 
 @contextmanager
 def logged_with(**facts: object) -> Iterator[None]:
@@ -75,9 +70,6 @@ class _Formatter(logging.Formatter):
         return {**_process, **_context.get(), **of_request, **getattr(record, "facts", {})}
 
     def _trouble(self, record: logging.LogRecord) -> str:
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None and is_outage(error):
-            return f"{type(error).__name__}: {' '.join(str(error).split())}"
         parts = [self.formatException(record.exc_info)] if record.exc_info else []
         return "\n".join([*parts, *([self.formatStack(record.stack_info)] if record.stack_info else [])])
 
@@ -109,17 +101,6 @@ class JSONFormatter(_Formatter):
         if trouble := self._trouble(record):
             told["exception"] = trouble
         return json.dumps(told, default=str)  # in ASCII, so that whatever it holds is one line
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether it says that the database is away, and nothing of our code: where it met us is no news."""
-    if type(error).__name__ not in _OUTAGES or not type(error).__module__.startswith("django.db"):
-        return False
-    cause = error.__cause__
-    if type(cause).__module__.startswith("sqlite3"):
-        return any(words in str(error) for words in _OF_SQLITE)
-    code = getattr(cause, "sqlstate", None)
-    return code is None or str(code).startswith(_AWAY)
 
 
 def _word(value: object) -> str:

@@ -90,6 +90,16 @@ class TimedSocket(socket.socket):
             self.settimeout(given)
 
 
+def _received(client: socket.socket) -> bytes | None:
+    """Return what has come; None for nothing yet, no bytes where nothing more will."""
+    try:
+        return client.recv(HEAD_PART)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
 def _too_slow() -> ConnectionResetError:
     return ConnectionResetError(errno.ECONNRESET, "The client is too slow.")
 
@@ -154,12 +164,8 @@ class Worker(ThreadWorker):
 
     def _receive_head(self, conn: Any, client: Any) -> None:
         """Take what is there; once the head is complete, a thread goes on with it."""
-        try:
-            data = client.recv(HEAD_PART)
-        except BlockingIOError:
+        if (data := _received(client)) is None:
             return
-        except OSError:
-            data = b""
         conn.head += data
         if data and len(conn.head) < HEAD_PART and not END_OF_HEAD.search(conn.head):
             return
@@ -184,12 +190,8 @@ class Worker(ThreadWorker):
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
 
     def _drain(self, conn: Connection, client: Any) -> None:
-        try:
-            data = client.recv(HEAD_PART)
-        except BlockingIOError:
+        if (data := _received(client)) is None:
             return
-        except OSError:
-            data = b""
         conn.drained += len(data)
         if not data or conn.drained > MOST_DRAINED:
             self.lingering.remove(conn)
