@@ -9,6 +9,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -71,6 +72,8 @@ def test_of_many_who_publish_one_name_one_wins_whole(bucket: TestBucket) -> None
                 (directory / "features.pkl").write_bytes(str(number).encode())
         except FileExistsError:
             return False
+        finally:
+            connection.close()  # of this thread
         return True
 
     with ThreadPoolExecutor(6) as pool:
