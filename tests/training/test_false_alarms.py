@@ -11,7 +11,19 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.factories import ApprovedFactory, SessionFactory, WebhookFactory
-from training import artifacts, backups, dependencies, nodes, notices, schedules, troubles, upkeep, watchdog
+from training import (
+    artifacts,
+    backups,
+    database,
+    dependencies,
+    nodes,
+    notices,
+    schedules,
+    troubles,
+    upkeep,
+    watchdog,
+)
+from training.database import database_now
 from training.findings import Code
 from training.models import Backup, Delivery, Finding, QueueNode, TrainingSession
 
@@ -21,7 +33,7 @@ STEP = 3.0  # seconds between looks
 
 
 class Plant:
-    """A queue node whose watch looks every second, on a wall clock that may jump."""
+    """A queue node whose watch looks every second, on a wall clock that may jump; PostgreSQL's does not."""
 
     def __init__(self) -> None:
         self.wall, self.monotonic = time.time(), 1_000.0  # files have the time of the real clock
@@ -40,7 +52,7 @@ class Plant:
                 watchdog.look(self.due)
                 nodes.beat()
                 running = TrainingSession.objects.filter(status=TrainingSession.Status.RUNNING)
-                running.update(heartbeat_at=timezone.now())
+                running.update(heartbeat_at=database_now())
             assert [trouble.code for trouble in troubles.current()] == [], self.now()
 
     def jump(self, seconds: float) -> None:
@@ -51,7 +63,8 @@ class Plant:
 def plant(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[Plant]:
     settings.DISK_FREE_MIB = 0
     settings.BACKUP_EVERY_DAYS, settings.VERIFY_EVERY_HOURS = 7, 24
-    plant = Plant()
+    plant, begun = Plant(), database._steady()
+    monkeypatch.setattr(database, "_steady", lambda: begun + plant.monotonic - 1_000.0)
     monkeypatch.setattr(timezone, "now", plant.now)
     monkeypatch.setattr(time, "time", lambda: plant.wall)
     monkeypatch.setattr(time, "monotonic", lambda: plant.monotonic)
@@ -93,7 +106,7 @@ def test_a_clock_that_jumps(plant: Plant, jump: float) -> None:
     ApprovedFactory.create(reviewed_at=plant.now())
     backups.create_backup(kind=Backup.Kind.MANUAL)
     SessionFactory.create(
-        status=TrainingSession.Status.RUNNING, attempts=1, heartbeat_at=plant.now(), queued_at=plant.now()
+        status=TrainingSession.Status.RUNNING, attempts=1, heartbeat_at=database_now(), queued_at=plant.now()
     )
     delivery = _notice()
     plant.pass_time(30)
@@ -140,7 +153,7 @@ def test_a_queue_that_is_started_again(plant: Plant, leave: Callable[[], object]
 def test_a_queue_that_is_not_started_again_is_told_after_half_a_minute(plant: Plant) -> None:
     plant.pass_time(60)
     nodes.leave()
-    left = plant.now()
+    left = database_now()
     plant.lives = False
     plant.pass_time(27)
     plant.wall, plant.monotonic = plant.wall + 4, plant.monotonic + 4

@@ -196,7 +196,7 @@ def test_an_answer_that_was_long_in_coming_makes_nobody_late(monkeypatch: pytest
         return rows
 
     monkeypatch.setattr(QueueNode.objects, "all", late)
-    monkeypatch.setattr(timezone, "now", lambda: moment[0])
+    monkeypatch.setattr(troubles, "database_now", lambda: moment[0])
     monkeypatch.setattr(troubles, "_is_too_early", lambda: False)
     assert list(troubles.queue_silent()) == []
     moment[0] += ONE
