@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from anomalyproject.logs import FORMATS, JSON, LINE
@@ -16,6 +17,7 @@ from training.ml import failpoints, libraries
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)/?")
+DATABASE_ENGINES = {"django.db.backends.postgresql", "django.db.backends.sqlite3"}
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -62,6 +64,22 @@ def env_choice(name: str, *, choices: tuple[str, ...], default: str) -> str:
     if value not in choices:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def env_database(name: str, *, default: str) -> dict[str, Any]:
+    """The DATABASES entry for `postgres://…` or `sqlite:///path`.
+
+    The error does not show the value: it may hold a password.
+    """
+    try:
+        found: dict[str, Any] = dict(dj_database_url.parse(env_str(name).strip() or default, conn_max_age=60))
+    except ValueError:
+        found = {}
+    if found.get("ENGINE") not in DATABASE_ENGINES or found["NAME"] in {"", ":memory:"}:
+        raise ImproperlyConfigured(
+            f"{name} must be postgres://user:password@host:port/name or sqlite:////absolute/path"
+        )
+    return found
 
 
 def env_logging() -> dict[str, str]:

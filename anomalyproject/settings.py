@@ -9,7 +9,6 @@ import ipaddress
 import os
 from pathlib import Path
 
-import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
@@ -20,6 +19,7 @@ from anomalyproject.env import (
     env_bool,
     env_cache,
     env_choice,
+    env_database,
     env_int,
     env_list,
     env_logging,
@@ -150,14 +150,9 @@ TEMPLATES = [
 # --- Data --------------------------------------------------------------------------------------
 
 DATABASES = {
-    "default": dj_database_url.parse(
-        env_str("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
-        conn_max_age=60,
-        conn_health_checks=True,
-    )
+    "default": env_database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = False  # a file does not hang up
     # IMMEDIATE and WAL let many processes write without lock errors; FULL keeps accepted
     # records through a power cut.
     DATABASES["default"]["OPTIONS"] = {
@@ -165,7 +160,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
-elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # JIT would compile the counts of long lists, which takes longer than counting. A server that does not
     # answer is given up soon, whether it never did or its packets get lost.
     DATABASES["default"]["OPTIONS"] = {

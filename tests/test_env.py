@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from anomalyproject.env import Rate, arm_failpoints, env_networks, env_rate, env_storage
+from anomalyproject.env import Rate, arm_failpoints, env_database, env_networks, env_rate, env_storage
 from training.ml import failpoints, libraries
 
 
@@ -24,6 +24,27 @@ def test_what_is_no_network_stops_the_start(wrong: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("NETWORKS", wrong)
     with pytest.raises(ImproperlyConfigured, match=r"^NETWORKS must be networks such as 10\.1\.0\.0/16: "):
         env_networks("NETWORKS")
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_no_database_is_the_default(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    if value is not None:
+        monkeypatch.setenv("DATABASE_URL", value)
+    assert env_database("DATABASE_URL", default="sqlite:////srv/db.sqlite3")["NAME"] == "/srv/db.sqlite3"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["plant", "mysql://a:secret@b/c", "postgres://a:secret@b:port/c", "postgres://a:secret@b", "sqlite:"],
+)
+def test_what_is_no_database_stops_the_start_and_shows_no_password(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", wrong)
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL must be postgres://user") as told:
+        env_database("DATABASE_URL", default="sqlite:////srv/db.sqlite3")
+    assert "secret" not in str(told.value)
 
 
 def test_artifacts_are_on_local_disk_unless_a_bucket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
