@@ -18,9 +18,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
-# On SQLite, or on the database that DATABASE_URL names.
+# On SQLite, or on the database that DATABASE_URL names. TESTS="-m database": those alone that ask for one.
 suite: $(VENV)/.test
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal $(TESTS)
 
 # The desk in a real browser: Debian's Chromium, installed when it is missing. On SQLite, or on a new database
 # of the server that DATABASE_URL names.
