@@ -20,7 +20,7 @@ from predictions import predictor
 from predictions.predictor import Predictor
 from tests.queue_processes import MARK, Queue, database_url, running
 from tests.storing import KEYS, PREFIX, TestBucket
-from training import database, outages
+from training import database, outages, troubles
 from training.api import known_callers
 
 
@@ -105,7 +105,9 @@ def own_predictor(monkeypatch: pytest.MonkeyPatch) -> Predictor:
 
 @pytest.fixture(autouse=True)
 def _quiet_outages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No thread asks a database that a test made fail; what was away and who was known is forgotten."""
+    """No thread asks a database that a test made fail; what was away, who was known, which clock jumped
+    is forgotten."""
+    monkeypatch.setattr(troubles, "clock", troubles.SteadyClock())
     monkeypatch.setattr(outages, "suspect", lambda: None)
     monkeypatch.setattr(outages._Outage, "seen_at", -math.inf)
     yield

@@ -45,7 +45,7 @@ from training.models import Activation, Anomaly, Backup, ModelVersion, TrainingS
 
 LONG = os.environ.get("HYPOTHESIS") == "long"
 STORIES = hypothesis_settings(
-    max_examples=300 if LONG else 25,
+    max_examples=300 if LONG else 12,
     stateful_step_count=50 if LONG else 15,
     derandomize=not LONG,
     database=None,

@@ -19,6 +19,7 @@ from predictions.models import PredictionJob
 from tests.factories import user_with
 from tests.process_memory import AFTERWARDS, AT_PEAK, memory_of
 from tests.queue_processes import running, wait_until
+from tests.sampling import on_sqlite_alone
 from tests.training.admin.people import superuser
 from tests.training.datafiles.workbook_files import BOMBS, VALUES, in_last_column, row, text_cell, write_sheet
 from training.ml.records import COLUMNS
@@ -74,6 +75,7 @@ def test_an_import_is_read_or_refused_on_its_page(
     assert [path.name for path in media_root.rglob("*") if path.is_file()] in ([], [MARK])
 
 
+@on_sqlite_alone
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", [*BOMBS, *FOREIGN])
 def test_a_prediction_job_is_begun_or_refused(
@@ -182,6 +184,7 @@ def long_workbook(path: Path, rows: int) -> Path:
     )
 
 
+@on_sqlite_alone
 @pytest.mark.queue
 @pytest.mark.parametrize("door", ["import_file", "predict_file"])
 def test_a_web_process_holds_little(
@@ -224,6 +227,7 @@ def peak_of(place: Path, *arguments: str) -> tuple[int, float]:
     return done.returncode, float(place.read_text())
 
 
+@on_sqlite_alone
 @pytest.mark.queue
 def test_a_command_holds_little(queue_mark: str, foreign: Callable[[str], Path], tmp_path: Path) -> None:
     command = ("import_anomalies", "--dry-run")
