@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -19,6 +20,17 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGIO
 PREFIX = "plant/north"
 
 
+@cache  # one takes as long to make as ten requests
+def _client(endpoint: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=KEYS["AWS_REGION"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TestBucket:
     """A bucket as whoever holds its keys sees it, past the product."""
@@ -30,13 +42,7 @@ class TestBucket:
 
     @property
     def client(self) -> Any:
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name=KEYS["AWS_REGION"],
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return _client(self.endpoint)
 
     def listing(self, below: str = "") -> list[str]:
         """Without the prefix, and without the storage's mark."""
