@@ -69,6 +69,8 @@ def explain(state: State) -> str:
             f"{serving}: version {state.failure.version_id} is active but cannot be loaded"
             f" ({state.failure.reason.rstrip('.')}). {remedy}"
         )
+    if state.loaded is None and state.is_loading:
+        return "The model is being loaded. Please try again in a moment."
     if state.loaded is None:
         return "No model is active: train one with POST /train, then activate it with POST /train/reload."
     return f"{serving}."

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db import Error
 from django.db.models import Q, Sum
 from django.utils import timezone
 
+from training import outages
 from training.database import database_now
 from training.errors import (
     BackupError,
@@ -113,8 +115,10 @@ def verify(stored: Stored, *, copy_will_do: bool = False) -> Manifest:
     """The manifest of files that are exactly those of the row; the row is told either way.
 
     What does not verify is quarantined by its `verification_error`: kept, not loaded, free again once it
-    verifies. A storage that cannot be reached says nothing of them: then nobody is told. With
-    `copy_will_do`, a sound copy on this machine is enough in that case.
+    verifies. A storage that cannot be reached says nothing of them: then nobody is told; and a database that
+    takes no write just now is told another time. With `copy_will_do`, a sound copy on this machine is enough
+    while the storage cannot be reached, and the row of sound files is told nothing new: whoever serves
+    predictions waits for no writing.
     Raises UnservableVersionError or BackupError. Not to be called inside a transaction that the error
     would roll back.
     """
@@ -129,7 +133,8 @@ def verify(stored: Stored, *, copy_will_do: bool = False) -> Manifest:
     except (UnservableVersionError, BackupError) as error:
         quarantine(stored, str(error))
         raise
-    _note(stored, verified_at=timezone.now(), verification_error="")
+    if stored.verification_error or not copy_will_do:
+        _tell(stored, verified_at=timezone.now(), verification_error="")
     return manifest
 
 
@@ -155,7 +160,7 @@ def resign(stored: Stored) -> bool:
 
 def quarantine(stored: Stored, reason: str) -> None:
     """Nobody loads it until it verifies; the files are kept."""
-    _note(stored, verification_error=reason)
+    _tell(stored, verification_error=reason)
 
 
 def load_scorer(version: ModelVersion, *, copy_will_do: bool = False) -> "AnomalyScorer":
@@ -380,6 +385,16 @@ def _expected(stored: Stored, *, copy_will_do: bool) -> Manifest:
 
 def _another(stored: Stored) -> str:
     return f"{stored.name} is signed, but it is not what was stored under that name."
+
+
+def _tell(stored: Stored, **values: Any) -> None:
+    """As `_note`, unless the database takes no write just now: what the files are like can be seen again."""
+    try:
+        _note(stored, **values)
+    except Error as error:
+        if outages.kind_of(error) is None:
+            raise
+        logger.warning("%s: what was seen of its files could not be noted: %s", stored.name, error)
 
 
 def _note(stored: Stored, **values: Any) -> None:
