@@ -89,6 +89,14 @@ def kind_of(error: BaseException | None) -> Kind | None:
     return Kind.AWAY if isinstance(error, OperationalError | InterfaceError) else None
 
 
+def lacks_tables(error: BaseException) -> bool:
+    """Say whether a statement named a table or column that the database does not have: it is not migrated."""
+    cause = error.__cause__ if isinstance(error, Error) else None
+    if isinstance(cause, sqlite3.OperationalError):
+        return str(cause).startswith(("no such table", "no such column"))
+    return getattr(cause, "sqlstate", None) in {"42P01", "42703"}  # undefined table, undefined column
+
+
 # --- How long to wait --------------------------------------------------------------------------
 
 _patience: ContextVar[float | None] = ContextVar("database_patience", default=None)
