@@ -329,8 +329,11 @@ def foreign_storages() -> dict[str, str]:
 
 
 def is_there(stored: Stored) -> bool:
-    """Whether the row's files exist; whether they are sound, `verify` tells."""
-    return MANIFEST in files_of(stored)
+    """Whether the row's files exist; whether they are sound, `verify` tells. StorageError: nobody knows."""
+    try:
+        return MANIFEST in files_of(stored)
+    except (UnservableVersionError, BackupError):  # a link, for instance, leads elsewhere
+        return False
 
 
 def storage_used() -> dict[str, int]:

@@ -28,7 +28,10 @@ from django.utils.translation import gettext_noop
 
 from training import nodes
 from training.findings import Code, Severity, Trouble
+from training.models import Backup, FileImport, ModelVersion
 from training.shelves import is_local
+from training.shelves.base import TEMPORARY
+from training.shelves.copies import COPIES
 
 if TYPE_CHECKING:
     from training.shelves.bucket import Bucket
@@ -37,7 +40,15 @@ PATIENCE = 3.0  # seconds that an attempt may take before it counts as unanswere
 PIECE = 64 * 1024  # bytes of the probe file: more than what a nearly full disk has left over
 LENGTH = 300  # characters of a reason
 # Nothing can be written there, though it is there; every other error counts as out of reach.
-READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+READ_ONLY = {
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENOTDIR,
+}
 # PostgreSQL: read-only transaction, no privilege, no resources (a full disk), system error.
 UNWRITABLE = ("25006", "42501", "53", "58")
 NO_ANSWER = gettext_noop("no answer in time")
@@ -66,7 +77,7 @@ class Attempt:
 
         NoAnswer while it hangs, unless it was seen to fail before: then that.
         """
-        future = self._begin(max_age)
+        future = self.begin(max_age)
         try:
             wait = self._started + (PATIENCE if patience is None else patience) - time.monotonic()
             error = future.exception(timeout=max(0.0, wait))
@@ -75,7 +86,8 @@ class Attempt:
         self._note(error)
         return error
 
-    def _begin(self, max_age: float) -> "Future[object]":
+    def begin(self, max_age: float = 0.0) -> "Future[object]":
+        """Start it in its thread, unless it runs or ended at most `max_age` seconds ago; wait for nothing."""
         with self._lock:
             if self._future.done() and time.monotonic() - self._ended > max_age:
                 self._future, self._started = Future(), time.monotonic()
@@ -118,12 +130,34 @@ def reason_of(error: BaseException) -> str:
 
 
 def media_troubles(*, max_age: float = 0.0) -> Iterator[Trouble]:
-    """This machine's MEDIA_ROOT takes no file: read-only, full, another's, or not there at all."""
-    attempt = attempt_at(write_file, settings.MEDIA_ROOT)
-    if error := attempt.error(max_age=max_age):
-        is_there = isinstance(error, OSError) and error.errno in READ_ONLY
-        code = Code.STORAGE_READ_ONLY if is_there else Code.STORAGE_UNREACHABLE
-        yield _trouble(code, attempt, error)
+    """Yield why this machine's MEDIA_ROOT, or a directory in it, takes no file.
+
+    It is read-only, full, another's, a file, or not there at all. What keeps files out of MEDIA_ROOT is told
+    once, not for each directory in it. All are tried at the same time: together they take PATIENCE at most.
+    """
+    media = attempt_at(write_file, settings.MEDIA_ROOT)
+    inner = {directory: attempt_at(write_if_there, directory) for directory in directories()}
+    for attempt in (media, *inner.values()):
+        attempt.begin(max_age)
+    if error := media.error(max_age=max_age):
+        yield _trouble(_code_of(error), media, error)
+        return
+    for directory, attempt in inner.items():
+        if error := attempt.error(max_age=max_age):
+            part = str(directory.relative_to(settings.MEDIA_ROOT))
+            yield _trouble(_code_of(error), attempt, error, part=part, where=directory)
+
+
+def directories() -> list[Path]:
+    """Return the directories of this machine in which files are written, once they are needed."""
+    media = Path(settings.MEDIA_ROOT)
+    signed = media if is_local() else media / COPIES
+    return [signed / ModelVersion.DIRECTORY, signed / Backup.DIRECTORY, media / FileImport.DIRECTORY]
+
+
+def _code_of(error: BaseException) -> Code:
+    is_there = isinstance(error, OSError) and error.errno in READ_ONLY
+    return Code.STORAGE_READ_ONLY if is_there else Code.STORAGE_UNREACHABLE
 
 
 def storage_troubles(*, max_age: float = 0.0) -> Iterator[Trouble]:
@@ -150,15 +184,26 @@ def storage_problems(*, max_age: float = 0.0) -> Iterator[Trouble]:
 
 
 def write_file(directory: Any) -> None:
-    """Write a file, make it durable, read it, remove it. Raises OSError."""
+    """List the directory; write a file there, make it durable, read it, remove it. Raises OSError."""
     content = os.urandom(PIECE)
-    with tempfile.NamedTemporaryFile(dir=Path(directory), prefix=".probe-") as file:
+    with os.scandir(directory) as entries:
+        next(entries, None)
+    with tempfile.NamedTemporaryFile(dir=Path(directory), prefix=f"{TEMPORARY}probe-") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
         file.seek(0)
         if file.read() != content:
             raise OSError(errno.EIO, "what was written is not what is read")
+
+
+def write_if_there(directory: Any) -> None:
+    """As `write_file`, unless nothing stands there: the directory is made when it is needed."""
+    try:
+        os.lstat(directory)
+    except FileNotFoundError:
+        return
+    write_file(directory)
 
 
 def list_bucket(*_where: str) -> None:
@@ -261,13 +306,20 @@ def write_to_redis(address: str, prefix: str) -> None:
 
 
 def _trouble(
-    code: Code, attempt: Attempt, error: BaseException, *, part: str = "", is_serious: bool = True
+    code: Code,
+    attempt: Attempt,
+    error: BaseException,
+    *,
+    part: str = "",
+    where: Path | None = None,
+    is_serious: bool = True,
 ) -> Trouble:
+    reason = reason_of(error)
     return Trouble(
         code=code,
         subject=f"{nodes.host()} {part}".strip(),
         severity=Severity.SERIOUS if is_serious else Severity.WARNING,
-        facts={"host": nodes.host(), "reason": reason_of(error)},
+        facts={"host": nodes.host(), "reason": f"{where}: {reason}" if where else reason},
         since=attempt.since or timezone.now(),
     )
 

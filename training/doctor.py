@@ -77,17 +77,21 @@ def examine() -> Iterator[Result]:
 
 def tried(check: Callable[[], Iterator[Result]]) -> Iterator[Result]:
     """The check's results; whatever it raises is one too, and the next check is run."""
-    name = check.__name__.replace("_", " ")
     try:
         yield from check()
-    except Exception as error:  # the point of it: a doctor names what it meets, and goes on
-        logger.debug("%s cannot be examined", name, exc_info=error)
-        reason = dependencies.reason_of(error)
-        yield _fail(
-            name, f"cannot be examined: {type(error).__name__}: {reason}", "LOG_LEVEL=DEBUG shows where."
-        )
-        if isinstance(error, DatabaseError) and not connection.in_atomic_block:
-            connection.close()
+    except Exception as error:  # noqa: BLE001  # the point of it: a doctor names what it meets, and goes on
+        yield _unexamined(check, error)
+
+
+def _unexamined(look: Callable[[], object], error: Exception) -> Result:
+    name = look.__name__.replace("_", " ")
+    logger.debug("%s cannot be examined", name, exc_info=error)
+    if isinstance(error, DatabaseError) and not connection.in_atomic_block:
+        connection.close()
+    reason = dependencies.reason_of(error)
+    return _fail(
+        name, f"cannot be examined: {type(error).__name__}: {reason}", "LOG_LEVEL=DEBUG shows where."
+    )
 
 
 def fix() -> list[str]:
@@ -411,8 +415,31 @@ def round_trip() -> float | None:
 
 
 def findings() -> Iterator[Result]:
-    """What the watch knows, or would find: schedule, clock, backups, notices, files."""
-    looks = (
+    """Yield what the watch wrote down, and what it would find now; a look that fails is a line of its own.
+
+    Files are not looked for in a storage that cannot be reached: each look would wait for it.
+    """
+    found: dict[tuple[str, str], Trouble] = {}
+    failed: list[Result] = []
+    for look in _looks():
+        try:
+            for trouble in look():
+                found[trouble.key] = trouble
+        except Exception as error:  # noqa: BLE001  # as in `tried`
+            failed.append(_unexamined(look, error))
+    told = [trouble for trouble in found.values() if trouble.code != Code.QUEUE_SILENT]  # `queue` tells that
+    yield from (_result(trouble.code.value, trouble) for trouble in told)
+    yield from failed
+    if not (told or failed):
+        yield _ok("findings", "none")
+
+
+def _looks() -> list[Callable[[], Iterable[Trouble]]]:
+    looks: list[Callable[[], Iterable[Trouble]]] = [
+        troubles.written_down,
+        troubles.live,
+        troubles.queue_silent,
+        troubles.session_stuck,
         troubles.schedule_troubles,
         troubles.clock_off,
         troubles.backup_due,
@@ -421,16 +448,12 @@ def findings() -> Iterator[Result]:
         troubles.trainings_failing,
         troubles.nodes_incompatible,
         troubles.versions_not_compared,
-    )
-    found = {trouble.key: trouble for trouble in troubles.current() if trouble.code != Code.QUEUE_SILENT}
-    found |= {trouble.key: trouble for look in looks for trouble in look()}
-    if not list(dependencies.storage_problems(max_age=60)):
-        asking = (troubles.storage_foreign, troubles.files_missing, troubles.files_damaged)
-        for look in (*asking, troubles.files_orphaned):
-            found |= {trouble.key: trouble for trouble in look()}
-    yield from (_result(trouble.code.value, trouble) for trouble in found.values())
-    if not found:
-        yield _ok("findings", "none")
+        troubles.files_damaged,
+    ]
+    problems = dependencies.storage_problems(max_age=60)
+    if all(trouble.code != Code.STORAGE_UNREACHABLE for trouble in problems):
+        looks += [troubles.storage_foreign, troubles.files_missing, troubles.files_orphaned]
+    return looks
 
 
 def people() -> Iterator[Result]:

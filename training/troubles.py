@@ -7,9 +7,10 @@ at any moment, also when no queue's watch lives to write it down, is `live`.
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -55,11 +56,16 @@ def current() -> list[Trouble]:
     Of what several nodes found, the worst. What a later release found has no words here: it is left out.
     """
     seen = {trouble.key: trouble for trouble in [*queue_silent(), *session_stuck(), *live()]}
-    for row in Finding.objects.current().filter(code__in=set(Code.values) - LIVE):
-        found = trouble_of(row)
+    for found in written_down():
         here = seen.get(found.key)
         seen[found.key] = replace(here, since=min(here.since, found.since)) if here else found
     return sorted(seen.values(), key=lambda trouble: trouble.severity)
+
+
+def written_down() -> Iterator[Trouble]:
+    """Yield what the watch found and is not gone, but for what whoever asks sees by himself."""
+    for row in Finding.objects.current().filter(code__in=set(Code.values) - LIVE):
+        yield trouble_of(row)
 
 
 def live() -> list[Trouble]:
@@ -213,33 +219,57 @@ def files_orphaned() -> Iterator[Trouble]:
     """
     if artifacts.has_another_mark() or clock.jumped_within(artifacts.GRACE):
         return
-    found = [(Code.FILES_ORPHANED, kind, artifacts.orphans(kind)) for kind in (ModelVersion, Backup)]
-    found.append((Code.FILES_UNKNOWN, ModelVersion, artifacts.unknown_versions()))
-    found.append((Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups(artifacts.GRACE)))
-    for code, kind, names in found:
-        if names:
-            yield Trouble(
-                code=code,
-                subject=kind.DIRECTORY,
-                severity=Severity.WARNING,
-                facts={"where": kind.DIRECTORY, "count": len(names), "example": names[0]},
-            )
+    unknown = partial(artifacts.unknown_backups, artifacts.GRACE)
+    yield from _each(
+        partial(_orphaned, Code.FILES_ORPHANED, ModelVersion, partial(artifacts.orphans, ModelVersion)),
+        partial(_orphaned, Code.FILES_ORPHANED, Backup, partial(artifacts.orphans, Backup)),
+        partial(_orphaned, Code.FILES_UNKNOWN, ModelVersion, artifacts.unknown_versions),
+        partial(_orphaned, Code.BACKUPS_UNKNOWN, Backup, unknown),
+    )
+
+
+def _orphaned(
+    code: Finding.Code, model_class: type[artifacts.Stored], list_names: Callable[[], list[str]]
+) -> Iterator[Trouble]:
+    where = model_class.DIRECTORY
+    if names := list_names():
+        yield Trouble(
+            code=code,
+            subject=where,
+            severity=Severity.WARNING,
+            facts={"where": where, "count": len(names), "example": names[0]},
+        )
 
 
 def files_missing() -> Iterator[Trouble]:
-    """Rows that claim files which are not there."""
-    for model_class in (ModelVersion, Backup):
-        kept = model_class.objects.filter(pruned_at=None)
-        missing = [row for row in kept if not artifacts.is_there(row)]
-        # Looked at again: what was removed, or written anew, during the look is no trouble.
-        for row in kept.filter(pk__in=[row.pk for row in missing]) if missing else ():
-            if not artifacts.is_there(row):
-                yield Trouble(
-                    code=Code.FILES_MISSING,
-                    subject=row.path,
-                    severity=_severity_of(row),
-                    facts={"name": row.path},
-                )
+    """Yield rows that claim files which are not there. Raises OSError when some could not be looked at."""
+    yield from _each(partial(_missing, ModelVersion), partial(_missing, Backup))
+
+
+def _missing(model_class: type[artifacts.Stored]) -> Iterator[Trouble]:
+    kept = model_class.objects.filter(pruned_at=None)
+    missing = [row for row in kept if not artifacts.is_there(row)]
+    # Looked at again: what was removed, or written anew, during the look is no trouble.
+    for row in kept.filter(pk__in=[row.pk for row in missing]) if missing else ():
+        if not artifacts.is_there(row):
+            yield Trouble(
+                code=Code.FILES_MISSING,
+                subject=row.path,
+                severity=_severity_of(row),
+                facts={"name": row.path},
+            )
+
+
+def _each(*looks: Callable[[], Iterable[Trouble]]) -> Iterator[Trouble]:
+    """Yield what each of the looks finds; one that fails stops no other, and is raised at the end."""
+    failed: OSError | None = None
+    for look in looks:
+        try:
+            yield from look()
+        except OSError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def files_damaged() -> Iterator[Trouble]:

@@ -312,20 +312,26 @@ def _found_by(find: Callable[[], Iterable[Trouble]]) -> list[Trouble]:
 
 
 def run(check: Check) -> None:
-    """Look; mend what can be mended, and look again."""
-    found = list(check.find())
+    """Look; mend what can be mended, and look again. What is found before a look fails is noted, too."""
+    found: list[Trouble] = []
+    try:
+        for trouble in check.find():
+            found.append(trouble)  # noqa: PERF402  # what came before an error stays
+    except OSError:
+        note(check, found, is_whole=False)
+        raise
     note(check, found)
     if found and check.mend is not None:
         check.mend()
         note(check, list(check.find()), mended=True)
 
 
-def note(check: Check, found: Collection[Trouble], *, mended: bool = False) -> None:
-    """Make the rows say what was found: what is new is told, what is gone is closed."""
+def note(check: Check, found: Collection[Trouble], *, mended: bool = False, is_whole: bool = True) -> None:
+    """Make the rows say what was found: what is new is told; after a whole look, what is gone is closed."""
     known = {(row.code, row.subject): row for row in _rows_of(check)}
     wanted = {trouble.key: trouble for trouble in found}
     for key, row in known.items():
-        if key not in wanted:
+        if is_whole and key not in wanted:
             _close(row, mended=mended)
     for key, trouble in wanted.items():
         if key in known:

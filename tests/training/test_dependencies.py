@@ -6,7 +6,9 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -88,6 +90,83 @@ def test_media_that_are_full_or_read_only(small_disk: Path, settings: Settings) 
 def test_media_that_are_not_there(media_root: Path) -> None:
     shutil.rmtree(media_root)
     assert seen() == [("storage_unreachable", HOST, "No such file or directory")]
+
+
+@pytest.mark.parametrize("kind", ["model_versions", "model_backups", "imports"])
+def test_a_directory_that_is_a_file(kind: str, media_root: Path) -> None:
+    (media_root / kind).write_text("x")
+    reason = f"{media_root / kind}: Not a directory"
+    assert seen() == [("storage_read_only", f"{HOST} {kind}", reason)]
+    (media_root / kind).unlink()
+    (media_root / kind).mkdir()
+    assert seen() == []
+    assert list((media_root / kind).iterdir()) == []
+
+
+def test_a_directory_that_leads_nowhere(media_root: Path) -> None:
+    (media_root / "model_backups").symlink_to("gone")
+    reason = f"{media_root / 'model_backups'}: No such file or directory"
+    assert seen() == [("storage_unreachable", f"{HOST} model_backups", reason)]
+
+
+def test_a_directory_on_a_disk_of_its_own(small_disk: Path, media_root: Path) -> None:
+    (media_root / "model_versions").symlink_to(small_disk)
+    remount(small_disk, writable=False)
+    reason = f"{media_root / 'model_versions'}: Read-only file system"
+    assert seen() == [("storage_read_only", f"{HOST} model_versions", reason)]
+    remount(small_disk, writable=True)
+    assert seen() == []
+
+
+@pytest.mark.parametrize("operation", ["scandir", "open"])
+def test_a_directory_that_is_closed_to_us(
+    operation: str, media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by its permissions: the tests may run as root, who may do everything."""
+    closed, original = str(media_root / "model_backups"), getattr(os, operation)
+    Path(closed).mkdir()
+
+    def refuse(path: object, *arguments: object) -> object:
+        if str(path).startswith(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), closed)
+        return original(path, *arguments)
+
+    monkeypatch.setattr(os, operation, refuse)
+    assert seen() == [("storage_read_only", f"{HOST} model_backups", f"{closed}: Permission denied")]
+
+
+def test_what_is_wrong_with_all_is_told_once(small_disk: Path, settings: Settings) -> None:
+    settings.MEDIA_ROOT = small_disk
+    (small_disk / "model_backups").mkdir()
+    remount(small_disk, writable=False)
+    assert seen() == [("storage_read_only", HOST, "Read-only file system")]
+    remount(small_disk, writable=True)
+
+
+def test_the_copies_of_an_object_storage(bucket: TestBucket, media_root: Path) -> None:
+    (media_root / "cache").write_text("x")
+    places = [media_root / "cache" / kind for kind in ("model_versions", "model_backups")]
+    assert [reason for _, _, reason in seen()] == [f"{place}: Not a directory" for place in places]
+
+
+def test_several_directories_that_hang_are_waited_for_together(
+    media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("model_versions", "model_backups", "imports"):
+        (media_root / kind).mkdir()
+    released, original = threading.Event(), tempfile.NamedTemporaryFile
+
+    def hang(*, dir: Path, prefix: str) -> object:  # noqa: A002  # its name there
+        if dir != media_root:
+            released.wait(30)
+        return original(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr(dependencies, "PATIENCE", 0.5)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", hang)
+    begin = time.monotonic()
+    assert [code for code, _, _ in seen()] == ["storage_unreachable"] * 3
+    assert time.monotonic() - begin < 1.4
+    released.set()
 
 
 def test_a_disk_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,14 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 from pytest_django import Settings
 
-from tests.factories import ApprovedFactory, QueueNodeFactory, SessionFactory, UserFactory, VersionFactory
+from tests.factories import (
+    ApprovedFactory,
+    BackupFactory,
+    QueueNodeFactory,
+    SessionFactory,
+    UserFactory,
+    VersionFactory,
+)
 from tests.queue_processes import Queue
 from tests.test_keep import free_port
 from training import backups, dependencies, doctor, nodes, schedules, troubles, upkeep, watchdog
@@ -321,6 +328,50 @@ def test_a_storage_out_of_reach_hides_no_other_finding(monkeypatch: pytest.Monke
 
     for look in ("storage_foreign", "files_missing", "files_damaged", "files_orphaned"):
         monkeypatch.setattr(troubles, look, out_of_reach)
-    monkeypatch.setattr(dependencies, "storage_problems", lambda **_: iter(["bucket"]))
+    away = Trouble(code=Code.STORAGE_UNREACHABLE, facts={"host": "a", "reason": "b"})
+    monkeypatch.setattr(dependencies, "storage_problems", lambda **_: iter([away]))
     monkeypatch.setattr(troubles, "clock_difference", lambda: 3_600.0)
-    assert Code.CLOCK_OFF.value in [result.about for result in doctor.findings()]
+    told = [result.about for result in doctor.findings()]
+    assert Code.CLOCK_OFF.value in told
+    assert "files missing" not in told
+
+
+def open_finding() -> None:
+    Finding.objects.create(
+        code=Code.TRAININGS_FAILING, severity=1, facts={"count": 3, "reason": "The data is empty."}
+    )
+
+
+def test_a_look_that_fails_hides_no_finding(media_root: Path) -> None:
+    """What is written down is listed, what the others find, too; and the failure is a line of its own."""
+    VersionFactory.create(is_active=True, name="version_1")
+    (media_root / Backup.DIRECTORY).write_text("x")
+    BackupFactory.create()
+    open_finding()
+    results = found()
+    assert results["trainings_failing"] == ("fail", "The last 3 trainings failed: The data is empty.")
+    assert results["files_missing"][1] == "The files of model_versions/version_1 are missing."
+    level, detail = results["files missing"]
+    assert (level, detail.split(":")[0]) == ("fail", "cannot be examined")
+    place = media_root / Backup.DIRECTORY
+    assert results["storage"][0] == "fail"
+    assert results["storage"][1].endswith(
+        f"cannot write where models and backups are kept: {place}: Not a directory"
+    )
+
+
+@pytest.mark.parametrize(
+    "broken", ["written_down", "live", "queue_silent", "files_damaged", "files_orphaned"]
+)
+def test_whichever_look_fails_the_others_are_listed(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Iterator[Trouble]:
+        yield from ()
+        raise RuntimeError("broken")
+
+    fail.__name__ = broken
+    monkeypatch.setattr(troubles, broken, fail)
+    monkeypatch.setattr(troubles, "clock_difference", lambda: 3_600.0)
+    open_finding()
+    told = [result.about for result in doctor.findings()]
+    expected = {"clock_off", "trainings_failing", broken.replace("_", " ")}
+    assert expected - set(told) == ({"trainings_failing"} if broken == "written_down" else set())

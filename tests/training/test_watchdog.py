@@ -40,6 +40,7 @@ from training import (
     versions,
     watchdog,
 )
+from training.errors import StorageError
 from training.findings import Code, Trouble, trouble_of
 from training.ml import libraries
 from training.models import (
@@ -242,6 +243,29 @@ def test_rows_without_files(media_root: Path) -> None:
     for row in (active, older, newest):
         old_directory(media_root / row.path, "manifest.json")
     assert run(Code.FILES_MISSING) == []
+
+
+def test_files_are_missed_where_the_look_can_be_made(media_root: Path) -> None:
+    """The backups cannot be looked at: of the versions it is known all the same, and nothing is closed."""
+    lost = VersionFactory.create()
+    path = BackupFactory.create().path
+    assert set(run(Code.FILES_MISSING)) == {("files_missing", lost.path), ("files_missing", path)}
+    (media_root / Backup.DIRECTORY).write_text("x")
+    VersionFactory.create(name="later")
+    with pytest.raises(StorageError):
+        watchdog.run(check(Code.FILES_MISSING))
+    subjects = set(Finding.objects.current().values_list("subject", flat=True))
+    assert subjects == {lost.path, path, "model_versions/later"}
+
+
+@pytest.mark.parametrize(
+    "instead", [lambda place: place.symlink_to(place.parent), lambda place: place.touch()]
+)
+def test_what_is_no_directory_is_missing(instead: Callable[[Path], None], media_root: Path) -> None:
+    version = VersionFactory.create()
+    (media_root / ModelVersion.DIRECTORY).mkdir()
+    instead(media_root / version.path)
+    assert run(Code.FILES_MISSING) == [("files_missing", version.path)]
 
 
 @pytest.mark.parametrize(
