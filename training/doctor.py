@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 ANSWER = "training.tasks.answer"
 PATIENCE = 10.0  # seconds that the queue, and the database, have to answer
+HEARING = 5.0  # seconds within which a queue node says that it lives
 MAIL_PATIENCE = 5.0  # seconds
 READING = 30.0  # seconds for the older files: hashing all of them may take long
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)")
@@ -289,7 +290,7 @@ def database() -> Iterator[Result]:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = '30s'")
-    unwritable = list(dependencies.database_read_only())
+    unwritable = list(dependencies.database_read_only(patience=PATIENCE))
     yield from (_result("database", trouble) for trouble in unwritable)
     if not unwritable:
         yield _ok("database", f"{connection.vendor} answers")
@@ -382,7 +383,7 @@ def own_libraries() -> Iterator[Result]:
 
 def queue() -> Iterator[Result]:
     """A message there and back, unless the worker trains just now."""
-    if not nodes.alive().exists():
+    if not _hears_a_node():
         yield _fail("queue", "no node lives", "python manage.py qcluster, or systemctl start anomalies-queue")
     elif TrainingSession.objects.active().exists():
         yield _ok("queue", "is training")
@@ -394,6 +395,14 @@ def queue() -> Iterator[Result]:
         yield _fail("queue", f"did not answer within {PATIENCE:g} s", "Restart it and read its log.")
     else:
         yield _ok("queue", f"answered in {seconds:.1f} s")
+
+
+def _hears_a_node() -> bool:
+    """Return whether one lives. It has the time to say so when the database could not be written before."""
+    until = time.monotonic() + min(PATIENCE, HEARING)
+    while not (is_alive := nodes.alive().exists()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return is_alive
 
 
 def round_trip() -> float | None:

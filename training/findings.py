@@ -128,6 +128,13 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("The database cannot be written: %(reason)s"),
         _("Look at the database's disk. Nothing new is accepted meanwhile; predictions go on."),
     ),
+    Code.DATABASE_LOCKED: (
+        _("Nothing could be written to the database for %(seconds)d s: one transaction holds its lock."),
+        _(
+            "Find out what has its file open (fuser) and end that."
+            " Nothing new is accepted meanwhile; predictions go on."
+        ),
+    ),
     Code.CACHE_UNREACHABLE: (
         _("%(host)s cannot reach Redis: %(reason)s"),
         _("Look at REDIS_URL. Each process counts its callers by itself meanwhile."),

@@ -43,7 +43,11 @@ FRESH = 10.0  # seconds for which what was tried is not tried again by `live`
 OVERDUE_AFTER = timedelta(minutes=10)
 NOTICES_LATE = timedelta(hours=1)
 CLOCK_TOLERANCE, CLOCK_LIMIT = 2.0, 5.0  # seconds: a warning, and serious
-HEARD_AGAIN = 10.0  # seconds within which whoever lives has said so, once the database is back
+# Seconds within which whoever lives has said so, once the database is back. A web node sees every ten seconds
+# that it cannot be written; a queue node speaks within four.
+HEARD_AGAIN = 15.0
+CAUGHT_UP = 60.0  # seconds within which what waited for the database is done
+WRITTEN_LATELY = 2.0  # seconds for which a database that was written counts as one that can be
 FAILURES = 3  # trainings in a row that are no accident
 FAILURES_LOOKED_AT = 20
 DATABASE, TEMPORARY = "database", "temporary"  # disks beside that of MEDIA_ROOT, in subjects
@@ -88,11 +92,11 @@ def live() -> list[Trouble]:
 
 def queue_silent() -> Iterator[Trouble]:
     """No node lives; or one of several does not. One that ended in order has as long to be started again."""
-    if _is_too_early():
-        return
     asked = database_now()  # not after an answer that was long in coming
     rows = list(QueueNode.objects.all())
     silent = [row for row in rows if row.seen_at <= asked - nodes.SILENT_AFTER]
+    if _is_too_early() or (silent and not silence_counts()):
+        return
     if len(silent) == len(rows):
         since = max((row.seen_at for row in silent), default=asked)
         yield Trouble(code=Code.QUEUE_SILENT, since=since)
@@ -110,14 +114,15 @@ def queue_silent() -> Iterator[Trouble]:
 
 def session_stuck() -> Iterator[Trouble]:
     """A session that nobody takes, or whose worker fell silent."""
-    if _is_too_early():
-        return
     claim, lease = (timedelta(seconds=s) for s in (settings.TRAINING_CLAIM_WAIT, settings.TRAINING_LEASE))
     asked = database_now()
-    for session in TrainingSession.objects.active():
+    active = list(TrainingSession.objects.active())
+    if _is_too_early():
+        return
+    for session in active:
         is_queued = session.status == Status.QUEUED
         since = session.queued_at if is_queued else session.heard_at
-        if asked - since > (claim if is_queued else lease):
+        if asked - since > (claim if is_queued else lease) and silence_counts():
             yield Trouble(
                 code=Code.SESSION_UNCLAIMED if is_queued else Code.LEASE_EXPIRED,
                 subject=str(session.pk),
@@ -351,12 +356,13 @@ def _severity_of(row: artifacts.Stored) -> Finding.Severity:
 
 def notices_pile_up() -> Iterator[Trouble]:
     late = Delivery.objects.pending().filter(created_at__lt=database_now() - NOTICES_LATE)
-    if clock.jumped_within(OVERDUE_AFTER):
-        return
-    if oldest := late.order_by("created_at").first():
-        facts = {"count": late.count()}
+    oldest = late.order_by("created_at").first()
+    if oldest is not None and _is_late(oldest.created_at, NOTICES_LATE):
         yield Trouble(
-            code=Code.NOTICES_PILE_UP, severity=Severity.WARNING, facts=facts, since=oldest.created_at
+            code=Code.NOTICES_PILE_UP,
+            severity=Severity.WARNING,
+            facts={"count": late.count()},
+            since=oldest.created_at,
         )
 
 
@@ -410,14 +416,25 @@ class SteadyClock:
 clock = SteadyClock()
 
 
+def silence_counts() -> bool:
+    """Return whether who has not been heard of had the time to write that he lives.
+
+    Not while the database cannot be written, or nobody knows whether it can; nor in the moment after that, or
+    after a jump of the clock.
+    """
+    return dependencies.is_writable(max_age=WRITTEN_LATELY) and not _is_too_early()
+
+
 def _is_too_early() -> bool:
-    """Whether the clock jumped, or the database was away, so lately that who lives had no time to say so."""
-    return clock.jumped_within(nodes.SILENT_AFTER) or outages.was_away_within(HEARD_AGAIN)
+    """Whether the clock jumped, or the database was unavailable, so lately that nobody could say so since."""
+    return clock.jumped_within(nodes.SILENT_AFTER) or outages.was_unavailable_within(HEARD_AGAIN)
 
 
 def _is_late(moment: datetime, patience: timedelta) -> bool:
-    """By the wall clock, unless that jumped a moment ago."""
-    return moment < database_now() - patience and not clock.jumped_within(OVERDUE_AFTER)
+    """By the wall clock, unless that jumped, or the database could be written again, a moment ago."""
+    if clock.jumped_within(OVERDUE_AFTER) or outages.was_unavailable_within(CAUGHT_UP):
+        return False
+    return moment < database_now() - patience
 
 
 def _seconds_since(moment: datetime) -> int:

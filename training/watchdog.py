@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 TICK = 1.0  # seconds between looks at what is due
 LEAVE = 2.0  # seconds that it has to end
 AWAY = 10.0  # seconds between looks at the rest while the database is away
-OF_DATABASE = {Code.DATABASE_SILENT, Code.DATABASE_READ_ONLY}  # gone when a row can be written
+# Gone when a row can be written.
+OF_DATABASE = {Code.DATABASE_SILENT, Code.DATABASE_READ_ONLY, Code.DATABASE_LOCKED}
 KEPT = timedelta(days=30)  # findings that are gone
 
 
@@ -132,7 +133,11 @@ CHECKS = (
         every=10,
         everywhere=True,
     ),
-    Check(codes=frozenset({Code.DATABASE_READ_ONLY}), find=dependencies.database_read_only, every=10),
+    Check(
+        codes=frozenset({Code.DATABASE_READ_ONLY, Code.DATABASE_LOCKED}),
+        find=dependencies.database_read_only,
+        every=10,
+    ),
     Check(codes=frozenset({Code.DISK_LOW}), find=troubles.disk_low, every=30, everywhere=True),
     Check(codes=frozenset({Code.CLOCK_OFF}), find=troubles.clock_off, every=60, everywhere=True),
 )

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from pytest_django import Settings
 from anomalyproject.env import env_cache
 from tests.queue_processes import wait_until
 from tests.storing import TestBucket
-from training import dependencies, troubles
+from training import dependencies, outages, troubles
 from training.findings import Code
 
 pytestmark = pytest.mark.django_db
@@ -249,6 +249,7 @@ def sqlite_on(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     database.close()
     monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.sqlite3")
     monkeypatch.setitem(connection.settings_dict, "NAME", str(path))
+    monkeypatch.setattr(dependencies, "holds_lock", lambda: False)  # the test's own transaction is elsewhere
     return path
 
 
@@ -268,12 +269,41 @@ def test_a_database_on_a_full_or_read_only_disk(sqlite_on: Path, small_disk: Pat
     assert seen() == []
 
 
-def test_a_database_that_is_busy_can_be_written(sqlite_on: Path) -> None:
-    with sqlite3.connect(sqlite_on, isolation_level=None) as busy:
-        busy.execute("BEGIN IMMEDIATE")
-        assert seen() == []
-        busy.execute("ROLLBACK")
-    busy.close()
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_database_that_is_busy_for_a_moment_can_be_written(sqlite_on: Path) -> None:
+    lock = locked(sqlite_on)
+    lock.__enter__()
+    timer = threading.Timer(0.3, lock.__exit__, (None, None, None))
+    timer.start()
+    assert seen() == []
+    timer.join()
+
+
+def test_a_database_that_stays_locked(sqlite_on: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks first waits no longer than for anything else, who asks next knows; afterwards it is gone."""
+    monkeypatch.setattr(dependencies, "LOCKED_AFTER", 1.0)
+    monkeypatch.setattr(dependencies, "PATIENCE", 0.2)
+    with locked(sqlite_on):
+        begin = time.monotonic()
+        assert troubles.live() == []
+        assert not dependencies.is_writable(max_age=60)
+        assert time.monotonic() - begin < 0.9
+        wait_until(lambda: bool(list(dependencies.database_read_only(max_age=60))))
+        begin = time.monotonic()
+        (found,) = troubles.live()
+        assert time.monotonic() - begin < 0.9
+        assert (found.code, found.subject, found.severity) == (Code.DATABASE_LOCKED, "", 1)
+        assert found.sentence.startswith("Nothing could be written to the database for 1 s:")
+        assert outages.was_unavailable_within(1)
+    wait_until(lambda: troubles.live() == [])
+    assert dependencies.is_writable()
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")

@@ -270,6 +270,8 @@ def test_all_agree(
     monkeypatch.setattr(troubles, "FRESH", 0.0)
     monkeypatch.setattr("os.nice", lambda _by: 0)
     settings.CACHES = settings.CACHES  # put back after the test
+    if harm is fill_database:
+        monkeypatch.setattr(dependencies, "holds_lock", lambda: False)
     nodes.beat()
     harm(media_root)
     watchdog.look({})
@@ -306,6 +308,36 @@ def test_a_queue_that_does_not_answer() -> None:
     nodes.beat()
     assert found()["queue"] == ("fail", "did not answer within 0.2 s")
     assert not OrmQ.objects.exists()
+
+
+def test_a_queue_has_the_time_to_say_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database may have been read-only until a moment ago."""
+    waits: list[float] = []
+
+    def speak(seconds: float) -> None:
+        waits.append(seconds)
+        nodes.beat()
+
+    monkeypatch.setattr("training.doctor.time.sleep", speak)
+    monkeypatch.setattr(doctor, "round_trip", lambda: 0.1)
+    assert next(doctor.queue()).level == doctor.Level.OK
+    assert len(waits) == 1
+
+
+def test_a_locked_database_is_not_the_queues_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for as long as it takes to know; what stands on it is not blamed."""
+    locked = Trouble(code=Code.DATABASE_LOCKED, facts={"seconds": 9})
+    asked: list[dict[str, float]] = []
+    monkeypatch.setattr(
+        dependencies, "database_read_only", lambda **how: (asked.append(how), iter([locked]))[1]
+    )
+    results = found()
+    assert {"patience": doctor.PATIENCE} in asked
+    assert results["database"] == (
+        "fail",
+        "Nothing could be written to the database for 9 s: one transaction holds its lock.",
+    )
+    assert "queue" not in results
 
 
 @pytest.mark.queue

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone, translation
@@ -185,6 +186,70 @@ def test_a_database_that_is_back_lets_who_lives_say_so_first(monkeypatch: pytest
     assert troubles.current() == []
     monkeypatch.setattr(outages._Outage, "seen_at", time.monotonic() - troubles.HEARD_AGAIN)
     assert {trouble.code for trouble in troubles.current()} == {Code.QUEUE_SILENT, Code.LEASE_EXPIRED}
+
+
+READ_ONLY = "cannot execute UPDATE in a read-only transaction"
+
+
+@pytest.fixture
+def unwritable(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The database answers and takes nothing, until the patch is undone."""
+    with monkeypatch.context() as patch:
+        patch.setattr(dependencies, "_attempts", {})
+        patch.setattr(dependencies, "holds_lock", lambda: False)
+        patch.setattr(dependencies, "try_to_write", lambda *_: (_ for _ in ()).throw(OSError(30, READ_ONLY)))
+        yield patch
+
+
+def test_a_database_that_takes_nothing_makes_nobody_silent(
+    unwritable: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who lives cannot write so; and when it can be written again, has some seconds to do it."""
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    SessionFactory.create(status=TrainingSession.Status.RUNNING, heartbeat_at=timezone.now() - ONE)
+    assert [trouble.code for trouble in troubles.current()] == [Code.DATABASE_READ_ONLY]
+    unwritable.undo()
+    assert troubles.current() == []
+    monkeypatch.setattr(outages._Outage, "seen_at", time.monotonic() - troubles.HEARD_AGAIN)
+    assert {trouble.code for trouble in troubles.current()} == {Code.QUEUE_SILENT, Code.LEASE_EXPIRED}
+
+
+def test_while_nobody_knows_whether_it_can_be_written_nobody_is_silent(
+    unwritable: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+    unwritable.setattr(dependencies, "try_to_write", lambda *_: released.wait(30))
+    unwritable.setattr(dependencies, "PATIENCE", 0.1)
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    assert troubles.current() == []
+    released.set()
+
+
+def test_a_sign_of_life_that_cannot_be_written_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By each process for itself: it need not have been asked while the database took nothing."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError from psycopg.errors.ReadOnlySqlTransaction(READ_ONLY)
+
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    assert [trouble.code for trouble in troubles.current()] == [Code.QUEUE_SILENT]
+    with monkeypatch.context() as patch:
+        patch.setattr(nodes, "_write_beat", refuse)
+        with pytest.raises(OperationalError):
+            nodes.beat_web()
+    assert troubles.current() == []
+
+
+def test_what_waited_for_the_database_is_not_late_at_once() -> None:
+    user = SimpleNamespace(get_username=lambda: "ines")
+    notices.send_test(listener=WebhookFactory.create(), user=user)  # type: ignore[arg-type]
+    Delivery.objects.update(created_at=timezone.now() - 90 * ONE)
+    Schedule.objects.update(next_run=timezone.now() - 90 * ONE)
+    outages.note_unavailable()
+    assert [*troubles.notices_pile_up(), *troubles.schedule_troubles()] == []
+    outages._Outage.seen_at = time.monotonic() - troubles.CAUGHT_UP
+    found = [*troubles.notices_pile_up(), *troubles.schedule_troubles()]
+    assert [trouble.code for trouble in found] == [Code.NOTICES_PILE_UP, Code.SCHEDULE_OVERDUE]
 
 
 def test_an_answer_that_was_long_in_coming_makes_nobody_late(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,7 @@ class Finding(models.Model):
         CLOCK_OFF = "clock_off", _("clocks differ")
         DATABASE_SILENT = "database_silent", _("no database")
         DATABASE_READ_ONLY = "database_read_only", _("database cannot be written")
+        DATABASE_LOCKED = "database_locked", _("database locked")
         CACHE_UNREACHABLE = "cache_unreachable", _("cache out of reach")
         TRAININGS_FAILING = "trainings_failing", _("trainings fail")
         CHECK_FAILING = "check_failing", _("check fails")
