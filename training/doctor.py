@@ -339,7 +339,11 @@ def files() -> Iterator[Result]:
     """
     newest = upkeep.newest_backup() or Backup.objects.available().first()
     matter = {"active version": ModelVersion.objects.active(), "newest backup": newest}
+    inactive = list(troubles.no_active_version())
+    yield from (_result("active version", trouble) for trouble in inactive)
     for about, stored in matter.items():
+        if stored is None and about == "active version" and inactive:
+            continue
         if stored is None:
             yield _warn(about, "none", "Train, or take backups in: python manage.py adopt_backups.")
         else:

@@ -97,6 +97,10 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("Version %(version)s was not activated by itself: %(reason)s"),
         _("Look at its figures, then activate it, or keep the champion, on its page."),
     ),
+    Code.NO_ACTIVE_VERSION: (
+        _("No model version is active: nothing is predicted. The newest that can be used: %(version)s."),
+        _("Activate it on its page (Model versions), or restore a backup."),
+    ),
     Code.NODE_INCOMPATIBLE: (
         _("%(node)s has other libraries than the active version: %(reason)s"),
         _("Install the same release there (pip install -r requirements.txt), then start it again."),

@@ -41,6 +41,7 @@ Status = TrainingSession.Status
 LIVE = {Code.QUEUE_SILENT, Code.NODE_SILENT, Code.SESSION_UNCLAIMED, Code.LEASE_EXPIRED}
 FRESH = 10.0  # seconds for which what was tried is not tried again by `live`
 OVERDUE_AFTER = timedelta(minutes=10)
+ACTIVATED_AFTER = timedelta(minutes=10)  # from the first training to its activation
 NOTICES_LATE = timedelta(hours=1)
 CLOCK_TOLERANCE, CLOCK_LIMIT = 2.0, 5.0  # seconds: a warning, and serious
 # Seconds within which whoever lives has said so, once the database is back. A web node sees every ten seconds
@@ -206,6 +207,20 @@ def versions_not_compared() -> Iterator[Trouble]:
             facts={"version": version.pk, "why": why, "reason": gate.describe_in_english(why)},
             since=version.created_at,
         )
+
+
+def no_active_version() -> Iterator[Trouble]:
+    """Yield that none of the versions is active, although one could be, or one was.
+
+    Not while a training is under way; nor in the minutes after the first one, which is activated by whoever
+    asked for it.
+    """
+    if ModelVersion.objects.active() or TrainingSession.objects.active().exists():
+        return
+    newest = ModelVersion.objects.usable().first()
+    was_active = Activation.objects.exclude(version=None).exists()
+    if was_active or (newest is not None and _is_late(newest.created_at, ACTIVATED_AFTER)):
+        yield Trouble(code=Code.NO_ACTIVE_VERSION, facts={"version": newest.pk if newest else "–"})
 
 
 # --- The files ---------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ CHECKS = (
     Check(codes=frozenset({Code.TRAININGS_FAILING}), find=troubles.trainings_failing, every=10),
     Check(codes=frozenset({Code.NODE_INCOMPATIBLE}), find=troubles.nodes_incompatible, every=10),
     Check(codes=frozenset({Code.VERSION_NOT_COMPARED}), find=troubles.versions_not_compared, every=10),
+    Check(codes=frozenset({Code.NO_ACTIVE_VERSION}), find=troubles.no_active_version, every=10),
     Check(codes=frozenset({Code.NOTICES_PILE_UP}), find=troubles.notices_pile_up, every=60),
     Check(codes=frozenset({Code.BACKUP_NEVER}), find=troubles.backup_never, every=60),
     Check(

@@ -298,6 +298,13 @@ def test_files_under_another_key(settings: Settings) -> None:
     assert found()["newest backup"] == ("fail", f"The signature of {backup.name} does not match.")
 
 
+def test_a_version_that_could_serve() -> None:
+    assert found()["active version"] == ("warn", "none")
+    version = VersionFactory.create(created_at=timezone.now() - timedelta(hours=1))
+    level, detail = found()["active version"]
+    assert (level, detail.endswith(f"that can be used: {version.pk}.")) == ("fail", True)
+
+
 def test_an_active_version_without_files() -> None:
     VersionFactory.create(is_active=True)
     result = found()
@@ -328,9 +335,12 @@ def test_a_locked_database_is_not_the_queues_fault(monkeypatch: pytest.MonkeyPat
     """It is waited for as long as it takes to know; what stands on it is not blamed."""
     locked = Trouble(code=Code.DATABASE_LOCKED, facts={"seconds": 9})
     asked: list[dict[str, float]] = []
-    monkeypatch.setattr(
-        dependencies, "database_read_only", lambda **how: (asked.append(how), iter([locked]))[1]
-    )
+
+    def find(**how: float) -> Iterator[Trouble]:
+        asked.append(how)
+        yield locked
+
+    monkeypatch.setattr(dependencies, "database_read_only", find)
     results = found()
     assert {"patience": doctor.PATIENCE} in asked
     assert results["database"] == (

@@ -362,6 +362,41 @@ def test_backups_that_grow_old_and_are_not_read(settings: Settings) -> None:
     assert run(Code.BACKUP_OLD) == []
 
 
+def test_a_new_installation_needs_no_active_version() -> None:
+    assert run(Code.NO_ACTIVE_VERSION) == []
+    VersionFactory.create(created_at=timezone.now())
+    assert run(Code.NO_ACTIVE_VERSION) == []
+
+
+def test_a_first_version_that_nobody_activates() -> None:
+    version = VersionFactory.create(created_at=timezone.now() - timedelta(minutes=11))
+    session = SessionFactory.create()
+    assert run(Code.NO_ACTIVE_VERSION) == []
+    session.delete()
+    assert run(Code.NO_ACTIVE_VERSION) == [("no_active_version", "")]
+    versions.set_active(version=version, reason=Activation.Reason.FIRST)
+    assert run(Code.NO_ACTIVE_VERSION) == []
+
+
+def test_a_version_that_somebody_deactivated_or_deleted() -> None:
+    """At once, as something serious, with the newest that could serve."""
+    older, served = VersionFactory.create(created_at=timezone.now()), VersionFactory.create()
+    VersionFactory.create(verification_error="damaged")
+    versions.set_active(version=served, reason=Activation.Reason.REQUEST)
+    assert run(Code.NO_ACTIVE_VERSION) == []
+    ModelVersion.objects.update(is_active=False)
+    assert run(Code.NO_ACTIVE_VERSION) == [("no_active_version", "")]
+    (trouble,) = troubles.current()
+    assert (trouble.severity, trouble.facts) == (Finding.Severity.SERIOUS, {"version": served.pk})
+    assert trouble.sentence.endswith(f"The newest that can be used: {served.pk}.")
+    ModelVersion.objects.filter(pk=served.pk).update(pruned_at=timezone.now())
+    run(Code.NO_ACTIVE_VERSION)
+    assert troubles.current()[0].facts == {"version": older.pk}
+    ModelVersion.objects.update(pruned_at=timezone.now())
+    run(Code.NO_ACTIVE_VERSION)
+    assert troubles.current()[0].sentence.endswith("The newest that can be used: –.")
+
+
 def test_notices_that_pile_up() -> None:
     notices.send_test(listener=WebhookFactory.create(), user=SimpleNamespace(get_username=lambda: "ines"))  # type: ignore[arg-type]
     assert run(Code.NOTICES_PILE_UP) == []

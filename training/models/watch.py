@@ -84,6 +84,7 @@ class Finding(models.Model):
         VERSION_DAMAGED = "version_damaged", _("version damaged")
         VERSION_NOT_LOADED = "version_not_loaded", _("version not loaded")
         VERSION_NOT_COMPARED = "version_not_compared", _("version not compared")
+        NO_ACTIVE_VERSION = "no_active_version", _("no active version")
         NODE_INCOMPATIBLE = "node_incompatible", _("node with other libraries")
         BACKUP_DAMAGED = "backup_damaged", _("backup damaged")
         BACKUP_NEVER = "backup_never", _("no backup yet")
