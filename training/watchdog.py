@@ -20,7 +20,7 @@ from django.utils import timezone, translation
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
-from training import artifacts, dependencies, nodes, notices, outages, schedules, sessions, troubles
+from training import artifacts, dependencies, nodes, notices, outages, schedules, sessions, troubles, upkeep
 from training.database import database_now
 from training.findings import Code, Severity, Trouble, trouble_of
 from training.models import Finding
@@ -80,6 +80,15 @@ def find_foreign_storage() -> Iterable[Trouble]:
     return troubles.storage_foreign()
 
 
+def find_missing_files() -> Iterable[Trouble]:
+    """Have read back what matters and changed in name or size, and yield what is not there at all.
+
+    What does not verify is in its row then: `files_damaged` tells it, and `repairs` mends what serves.
+    """
+    upkeep.verify_changed()
+    return troubles.files_missing()
+
+
 CHECKS = (
     Check(
         codes=frozenset({Code.SESSION_UNCLAIMED, Code.LEASE_EXPIRED}),
@@ -113,7 +122,7 @@ CHECKS = (
     Check(
         codes=frozenset({Code.VERSION_DAMAGED, Code.BACKUP_DAMAGED}), find=troubles.files_damaged, every=10
     ),
-    Check(codes=frozenset({Code.FILES_MISSING}), find=troubles.files_missing, every=60, of_files=True),
+    Check(codes=frozenset({Code.FILES_MISSING}), find=find_missing_files, every=45, of_files=True),
     Check(codes=frozenset({Code.STORAGE_FOREIGN}), find=find_foreign_storage, every=60, of_files=True),
     Check(
         codes=frozenset({Code.FILES_ORPHANED, Code.FILES_UNKNOWN, Code.BACKUPS_UNKNOWN}),
