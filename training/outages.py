@@ -35,6 +35,11 @@ class Kind(Enum):
     READ_ONLY = "The database cannot be written at the moment. Please try again later."
     FULL = "The database has no room left. Please try again later."
 
+    @property
+    def beginning(self) -> str:
+        """Return the fact alone, for the log."""
+        return self.value.partition(".")[0]
+
 
 class DatabaseUnavailableError(TrainingError):
     """The database does not answer, or cannot be written: nothing is wrong with the request."""
@@ -146,7 +151,7 @@ class _Outage:
     """What this process knows: since when the database is away, and whether a thread asks it."""
 
     since: float | None = None  # on the monotonic clock
-    seen_at = -math.inf  # when it was last seen to be away
+    seen_at = -math.inf  # when it was last seen to be away, or to take nothing
     reason = ""
     is_probed = False
     lock = threading.Lock()
@@ -157,15 +162,23 @@ def is_away() -> bool:
     return _Outage.since is not None
 
 
-def was_away_within(seconds: float) -> bool:
-    """Whether this process saw the database away so lately: what others write regularly may be late then."""
+def was_unavailable_within(seconds: float) -> bool:
+    """Return whether this process saw the database away, or taking nothing, so lately.
+
+    What others write regularly may be late then.
+    """
     return time.monotonic() - _Outage.seen_at < seconds
 
 
 def note(error: BaseException) -> None:
-    """Remember that the database did not answer this moment, if the error says so; asks nothing."""
-    if kind_of(error) is Kind.AWAY:
-        _Outage.seen_at = time.monotonic()
+    """Remember that the database was unavailable this moment, if the error says so; asks nothing."""
+    if kind_of(error) is not None:
+        note_unavailable()
+
+
+def note_unavailable() -> None:
+    """Remember that the database was unavailable this moment: away, or it took nothing."""
+    _Outage.seen_at = time.monotonic()
 
 
 def require_database() -> None:

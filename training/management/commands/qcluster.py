@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing import Event, Process
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 from django.conf import settings
@@ -26,10 +26,11 @@ from django.db import Error, connection
 from django_q import cluster as django_q_cluster
 from django_q.signals import post_spawn
 
-from training import nodes, schedules, sessions, tasks
+from training import nodes, outages, schedules, sessions, tasks
 from training.companions import Companions
 from training.database import database_now
 from training.models import TrainingSession
+from training.outages import Kind
 from training.processes import (
     StopRequest,
     die_with_parent,
@@ -231,23 +232,45 @@ def pause(seconds: float, stop: StopRequest) -> None:
         stop.wait(TICK)
 
 
-class Database:
-    """Whether it answered last, so that its silence is one line in the log, and its return another."""
+class Failing:
+    """What the watch asked the database in vain, and in what way: a line in the log, and one when it is over.
 
-    answers = True
+    Reading may go well while nothing can be written. So it counts as over when the same question is answered;
+    being away is over with any answer, and taking nothing with the next sign of life that is written.
+    """
+
+    questions: ClassVar[dict[Callable[[], object], Kind | None]] = {}
 
 
 def ask_database(question: Callable[[], T], *, otherwise: T) -> T:
-    """The watch outlives a database that restarts, or is not migrated yet."""
+    """The watch outlives a database that restarts, takes nothing, or is not migrated yet."""
     try:
         answer = question()
     except Error as error:
-        level = logging.WARNING if Database.answers else logging.DEBUG
-        logger.log(level, "The database does not answer: %s", " ".join(str(error).split()))
-        Database.answers = False
+        _log_failure(question, error)
         connection.close()
         return otherwise
-    if not Database.answers:
-        logger.info("The database answers again")
-        Database.answers = True
+    _log_success(question)
     return answer
+
+
+def _log_failure(question: Callable[[], object], error: Error) -> None:
+    kind, failing = outages.kind_of(error), Failing.questions
+    is_known = kind in failing.values() if kind else question in failing
+    failing[question] = kind
+    fact = kind.beginning if kind else "The database refuses"
+    logger.log(logging.DEBUG if is_known else logging.WARNING, "%s: %s", fact, " ".join(str(error).split()))
+
+
+def _log_success(question: Callable[[], object]) -> None:
+    failing = Failing.questions
+    over = {
+        failed: kind
+        for failed, kind in failing.items()
+        if failed == question or kind is Kind.AWAY or (kind and question == nodes.beat)
+    }
+    for failed in over:
+        del failing[failed]
+    if over and not failing:
+        kinds = set(over.values()) - {None, Kind.AWAY}
+        logger.info("The database can be written again" if kinds else "The database answers again")
