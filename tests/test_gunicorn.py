@@ -1,14 +1,16 @@
 """The memory that a long answer took is given back once it is sent; what killed masters left is removed."""
 
+import logging
 import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 
 from anomalyproject import gunicorn
 from predictions import predictor
@@ -73,10 +75,14 @@ class Log:
     """Keeps what is said."""
 
     def __init__(self) -> None:
-        self.warnings: list[str] = []
+        self.said: list[tuple[str, str]] = []
 
-    def warning(self, words: str, *arguments: object) -> None:
-        self.warnings.append(words % arguments)
+    def log(self, level: int, words: str, *arguments: object) -> None:
+        if level >= logging.INFO:
+            self.said.append((logging.getLevelName(level), words % arguments))
+
+    def info(self, words: str, *arguments: object) -> None:
+        self.log(logging.INFO, words, *arguments)
 
 
 @pytest.fixture
@@ -119,9 +125,20 @@ def test_what_its_libraries_cannot_load_stands_in_its_row(monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("_present")
 def test_a_worker_outlives_a_database_that_is_away() -> None:
-    def fail() -> None:
-        raise OperationalError("gone")
+    """That it is away is said once for the process; anything else once, and when it is over."""
+
+    def fail(error: Exception) -> None:
+        raise error
 
     log = Log()
-    gunicorn._ask_database(fail, log)
-    assert log.warnings == ["This web node could not be noted: gone"]
+    for _ in range(3):
+        gunicorn._ask_database(partial(fail, OperationalError("gone")), log)
+    assert log.said == []
+    for _ in range(3):
+        gunicorn._ask_database(partial(fail, ProgrammingError("no such table")), log)
+    gunicorn._ask_database(lambda: None, log)
+    gunicorn._ask_database(lambda: None, log)
+    assert log.said == [
+        ("WARNING", "This web node could not be noted: no such table"),
+        ("INFO", "No longer: This web node could not be noted"),
+    ]

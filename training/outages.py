@@ -174,6 +174,31 @@ def report(error: BaseException) -> Kind | None:
     return kind
 
 
+class FailureLog:
+    """Log what is tried again and again: that it fails is one line, and that it does no longer another.
+
+    Of a database that is away `report` tells, once for the whole process, whatever asks it.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._failing: set[str] = set()
+
+    def failed(self, what: str, error: BaseException | str) -> None:
+        """Log it, unless it failed the last time too. `what` is a sentence, and the same each time."""
+        is_away = isinstance(error, BaseException) and report(error) is Kind.AWAY
+        level = logging.DEBUG if is_away or what in self._failing else logging.WARNING
+        self._logger.log(level, "%s: %s", what, " ".join(str(error).split()))
+        if not is_away:
+            self._failing.add(what)
+
+    def succeeded(self, what: str) -> None:
+        """Log that it no longer fails, if that was logged."""
+        if what in self._failing:
+            self._failing.remove(what)
+            self._logger.info("No longer: %s", what)
+
+
 def suspect() -> None:
     """Ask the database in a thread, unless one does, until it answers."""
     with _Outage.lock:
@@ -204,7 +229,7 @@ def probe() -> str | None:
         with answering_within(PROBE_WITHIN), connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM django_migrations")
     except (Error, DatabaseUnavailableError) as error:
-        return str(error).strip() if kind_of(error) else None
+        return " ".join(str(error).split()) if kind_of(error) else None
     finally:
         connection.close()
     return None

@@ -22,10 +22,12 @@ from training.errors import LeaseLostError, StorageError, TrainingError
 from training.launcher import Child, Launcher
 from training.ml.failpoints import failpoint
 from training.models import TrainingSession
+from training.outages import FailureLog
 from training.processes import STOPPED_BY_SIGNAL, StopRequest, stop_requests
 from training.session_log import Lines, prune_lines
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
 TICK = 0.2  # seconds between looks at the subprocess
 BEAT = 2.0  # seconds between heartbeats: how long a request to cancel may go unheard
@@ -120,7 +122,7 @@ def _settle(end: End, child: Child, session_id: int, attempt: int) -> int | None
 def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, listener: Listener) -> End:
     """Renew the lease while the subprocess works. Raises LeaseLostError."""
     started = renewed = time.monotonic()
-    due = started
+    due, heartbeat = started, f"A heartbeat of training session {session_id} failed"
     while child.exit_code is None:
         now = time.monotonic()
         if stop.is_set():
@@ -135,9 +137,10 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
                 if end := _beat(child, session_id, attempt):
                     return end
                 renewed = now
+                failures.succeeded(heartbeat)
                 listener.on_beat()
             except (OperationalError, InterfaceError) as error:
-                logger.warning("A heartbeat of training session %d failed: %s", session_id, error)
+                failures.failed(heartbeat, error)
                 connection.close()
         listener.on_tick()
         stop.wait(TICK)

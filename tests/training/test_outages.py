@@ -236,3 +236,23 @@ def test_a_busy_or_full_database_is_not_away(monkeypatch: pytest.MonkeyPatch) ->
     assert suspected == []
     outages.report(postgresql("57P01"))
     assert suspected == [1]
+
+
+def test_what_is_tried_again_and_again_is_logged_when_it_begins_and_ends_to_fail(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of a database that is away the probe tells, and nobody else."""
+    caplog.set_level(logging.INFO)
+    failures = outages.FailureLog(logging.getLogger("loop"))
+    failures.succeeded("It cannot be read")
+    errors = (OperationalError("gone"), ValueError("two\nlines"), ValueError("another"), "for no error")
+    for error in errors:
+        failures.failed("It cannot be read", error)
+    failures.failed("It cannot be written", "full")
+    failures.succeeded("It cannot be read")
+    failures.succeeded("It cannot be read")
+    assert caplog.messages == [
+        "It cannot be read: two lines",
+        "It cannot be written: full",
+        "No longer: It cannot be read",
+    ]

@@ -30,6 +30,7 @@ from training import nodes, schedules, sessions, tasks
 from training.companions import Companions
 from training.database import database_now
 from training.models import TrainingSession
+from training.outages import FailureLog
 from training.processes import (
     StopRequest,
     die_with_parent,
@@ -42,6 +43,7 @@ from training.sender import Sender
 from training.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
 T = TypeVar("T")
 
@@ -123,7 +125,10 @@ def watch(grace: float) -> None:
             if refusal := ask_database(nodes.why_no_training, otherwise=""):
                 stand_by(refusal, stop, threads, companions)
                 continue
-            ask_database(prepare, otherwise=None)
+            if not ask_database(prepare, otherwise=False):  # a cluster without a database ends at once
+                live(threads, companions)
+                pause(LOOK, stop)
+                continue
             cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
             try:
                 guard(cluster, stop, threads, companions)
@@ -141,11 +146,12 @@ def watch(grace: float) -> None:
     ask_database(nodes.leave, otherwise=None)
 
 
-def prepare() -> None:
-    """The schedule exists, and who waits rings: a killed cluster may have taken the message along."""
+def prepare() -> bool:
+    """Make the schedule, and ring for who waits: a killed cluster may have taken the message along."""
     schedules.ensure_schedule()
     for session in TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED):
         sessions.ring(session.pk)
+    return True
 
 
 def guard(
@@ -231,23 +237,14 @@ def pause(seconds: float, stop: StopRequest) -> None:
         stop.wait(TICK)
 
 
-class Database:
-    """Whether it answered last, so that its silence is one line in the log, and its return another."""
-
-    answers = True
-
-
 def ask_database(question: Callable[[], T], *, otherwise: T) -> T:
-    """The watch outlives a database that restarts, or is not migrated yet."""
+    """Return the question's answer; the watch outlives a database that restarts, or is not migrated yet."""
+    refused = f"The database refuses {question.__qualname__}"
     try:
         answer = question()
     except Error as error:
-        level = logging.WARNING if Database.answers else logging.DEBUG
-        logger.log(level, "The database does not answer: %s", " ".join(str(error).split()))
-        Database.answers = False
+        failures.failed(refused, error)
         connection.close()
         return otherwise
-    if not Database.answers:
-        logger.info("The database answers again")
-        Database.answers = True
+    failures.succeeded(refused)
     return answer
