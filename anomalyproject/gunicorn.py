@@ -154,7 +154,7 @@ def _beat() -> None:
     from predictions import predictor  # noqa: PLC0415  # Django is set up by the time a worker is
     from training import nodes  # noqa: PLC0415  # as above
 
-    state = predictor.last_known()
+    state = predictor.current()  # without a request, too: what the row says is so now
     failure = state.failure if state.failure and state.failure.is_incompatible else None
     nodes.beat_web(
         loaded=state.loaded.version_id if state.loaded else None,

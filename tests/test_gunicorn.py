@@ -15,6 +15,7 @@ from django.db import OperationalError, ProgrammingError
 from anomalyproject import gunicorn
 from predictions import predictor
 from predictions.predictor import Failure, State
+from tests.predictions.published import publish_version
 from training.ml import libraries
 from training.models import WebNode
 
@@ -107,20 +108,25 @@ def test_a_worker_says_that_it_lives_and_leaves_in_order() -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_present")
 def test_what_its_libraries_cannot_load_stands_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        predictor._predictor,
-        "state",
-        State(failure=Failure(version_id=3, reason="other format", failed_at=0, is_incompatible=True)),
-    )
+    failure = Failure(version_id=3, reason="other format", failed_at=0, is_incompatible=True)
+    monkeypatch.setattr(predictor, "current", lambda: State(failure=failure))
     gunicorn._beat()
-    monkeypatch.setattr(
-        predictor._predictor, "state", State(failure=Failure(version_id=4, reason="truncated", failed_at=0))
-    )
+    failure = Failure(version_id=4, reason="truncated", failed_at=0)
     seen = WebNode.objects.get()
     assert (seen.refused_version, seen.refusal) == (3, "other format")
     gunicorn._beat()
     seen.refresh_from_db()
     assert (seen.refused_version, seen.refusal) == (None, "")
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_present")
+def test_its_row_follows_the_active_version_without_a_request(
+    media_root: Path,
+) -> None:
+    version = publish_version(is_active=True)
+    gunicorn._beat()
+    assert WebNode.objects.get().loaded_version == version.pk
 
 
 @pytest.mark.usefixtures("_present")

@@ -142,6 +142,16 @@ class TestOneThread:
         assert state.failure is None
         assert loads.versions == [version.pk, version.pk]
 
+    def test_what_still_fails_is_logged_once(
+        self, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        damage(version)
+        monkeypatch.setattr(predictor, "RETRY_AFTER", 0)
+        for _ in range(3):
+            predictor.current()
+        said = f"{version} cannot be loaded; what served before keeps serving"
+        assert [message for message in caplog.messages if "cannot be loaded" in message] == [said]
+
     def test_back_to_the_version_that_still_serves_needs_no_load(
         self, version: ModelVersion, loads: Loads
     ) -> None:
