@@ -9,7 +9,7 @@ export PORT ?= 5000
 .PHONY: run test lint suite e2e nodes faults mutations fuzz audit clean
 
 run: $(VENV)/.run
-	@$(BIN)/python manage.py bootstrap && exec $(BIN)/python -m anomalyproject.keep honcho $(BIN)/honcho start
+	@$(BIN)/python manage.py bootstrap && exec $(BIN)/python -m anomalyproject.keep Procfile
 
 test: lint suite
 

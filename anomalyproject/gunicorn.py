@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when
 METRICS_PREFIX = (
     "anomaly-metrics-"  # of the directory, if none is given; the master's process and a dash follow
 )
+UNNOTED = "This web node could not be noted"
 BEAT = 10.0  # seconds between this web node's signs of life
 _leaving, _speaking = threading.Event(), threading.Lock()
 control_socket_disable = True  # it would listen in the home directory
@@ -152,7 +154,7 @@ def _beat() -> None:
     from predictions import predictor  # noqa: PLC0415  # Django is set up by the time a worker is
     from training import nodes  # noqa: PLC0415  # as above
 
-    state = predictor.last_known()
+    state = predictor.current()  # without a request, too: what the row says is so now
     failure = state.failure if state.failure and state.failure.is_incompatible else None
     nodes.beat_web(
         loaded=state.loaded.version_id if state.loaded else None,
@@ -174,9 +176,18 @@ def _ask_database(question: Callable[[], None], log: Any) -> None:
     try:
         question()
     except Error as error:
-        log.warning("This web node could not be noted: %s", error)
+        _failures(log).failed(UNNOTED, error)
+    else:
+        _failures(log).succeeded(UNNOTED)
     finally:
         connection.close()
+
+
+@cache
+def _failures(log: Any) -> Any:
+    from training.outages import FailureLog  # noqa: PLC0415  # as in _beat
+
+    return FailureLog(log)
 
 
 def _warm_up(log: Any) -> None:

@@ -164,12 +164,15 @@ class LinesAsJSON:
         return getattr(self._stream, name)
 
 
-def as_json_line(line: str) -> str:
-    """What some process printed, as one of our lines; nothing for an empty one."""
-    if not line.strip() or _object(line) is not None:
-        return f"{line.rstrip()}\n" if line.strip() else ""
-    made = logging.LogRecord(passed_on.name, logging.INFO, "", 0, "%s", (line.strip(),), None)
-    return f"{JSONFormatter().format(made)}\n"
+def as_json_line(line: str, **facts: str) -> str:
+    """Make one of our lines of what some process printed, and add the facts; nothing for an empty one."""
+    if not line.strip():
+        return ""
+    told = _object(line)
+    if told is None:
+        made = logging.LogRecord(passed_on.name, logging.INFO, "", 0, "%s", (line.strip(),), None)
+        told = json.loads(JSONFormatter().format(made))
+    return f"{json.dumps({**told, **facts})}\n"
 
 
 def pass_on(line: str) -> None:

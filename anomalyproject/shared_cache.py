@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import redis
 from django.conf import settings
+from django.core.cache import cache
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
@@ -100,7 +101,12 @@ class _Circuit:
 
 
 def problem() -> str:
-    """Why this process cannot use Redis just now; empty when it can, or none is configured."""
+    """Return why this process cannot use Redis just now; empty when it can, or none is configured.
+
+    Whoever asks tries it again once the pause after the last error is over: nobody else may.
+    """
+    if _Circuit.problem:
+        cache.get("probe")
     return _Circuit.problem
 
 
@@ -113,7 +119,8 @@ def _reached(ask: Callable[[], T], *, otherwise: Callable[[], T]) -> T:
         logger.warning("%s", error)
         return otherwise()
     except redis.RedisError as error:
-        logger.warning("Redis does not answer; this process remembers for itself: %s", error)
+        if not _Circuit.problem:
+            logger.warning("Redis does not answer; this process remembers for itself: %s", error)
         _Circuit.problem = "Redis does not answer: each process counts requests for itself."
         _Circuit.closed_until = time.monotonic() + RETRY_AFTER
         return otherwise()

@@ -17,6 +17,8 @@ import psycopg
 import requests
 from psycopg import sql
 
+from anomalyproject.keep import read_procfile
+
 ROOT = Path(__file__).parent.parent
 PASSWORD = "Vapeur-42-haute"  # noqa: S105 — of a database that lives as long as the run
 PATIENCE = 120  # seconds until something must have happened
@@ -114,8 +116,10 @@ def _processes(environment: dict[str, str], scratch: Path, *names: str) -> Itera
 
 
 def start(name: str, environment: dict[str, str], log: Path, *more: str) -> "subprocess.Popen[bytes]":
-    """That process of the Procfile, the leader of a group; `more` arguments come last."""
-    command = [*command_of(name), *more]
+    """Run that process of the Procfile as `make run` does, in its own group; `more` arguments come last."""
+    procfile = log.with_suffix(f".{secrets.token_hex(4)}.procfile")
+    procfile.write_text(f"{name}: {shlex.join([*command_of(name), *more])}\n")
+    command = [sys.executable, "-m", "anomalyproject.keep", str(procfile)]
     with log.open("a") as output:
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -123,9 +127,8 @@ def start(name: str, environment: dict[str, str], log: Path, *more: str) -> "sub
 
 
 def command_of(name: str) -> list[str]:
-    """The Procfile's, to be run without the shell that its `exec` is meant for."""
-    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    return shlex.split(commands[name].removeprefix("exec "))
+    """Return the Procfile's command of that name."""
+    return read_procfile(ROOT / "Procfile")[name]
 
 
 def wait_for(url: str) -> None:

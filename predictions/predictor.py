@@ -57,6 +57,11 @@ class Failure:
     failed_at: float
     is_incompatible: bool = False  # sound files, and this process has other libraries
 
+    @property
+    def what(self) -> tuple[int, str]:
+        """The same for each try that fails in the same way."""
+        return self.version_id, self.reason
+
     def is_recent(self) -> bool:
         return time.monotonic() - self.failed_at < RETRY_AFTER
 
@@ -124,22 +129,23 @@ class Predictor:
         if version_id is None or (loaded is not None and loaded.version_id == version_id):
             self.state = State(loaded=loaded if version_id else None)
         else:
-            self.state = _load(version_id, loaded)
+            self.state = _load(version_id, self.state)
 
 
-def _load(version_id: int, before: LoadedModel | None) -> State:
+def _load(version_id: int, before: State) -> State:
     version = ModelVersion.objects.get(pk=version_id)
     try:
         scorer = artifacts.load_scorer(version, copy_will_do=True)
     except UnservableVersionError as error:
-        logger.exception("%s cannot be loaded; what served before keeps serving", version)
         failure = Failure(
             version_id=version_id,
             reason=str(error),
             failed_at=time.monotonic(),
             is_incompatible=isinstance(error, IncompatibleVersionError),
         )
-        return State(loaded=before, failure=failure)
+        if before.failure is None or before.failure.what != failure.what:  # not each time that it is tried
+            logger.exception("%s cannot be loaded; what served before keeps serving", version)
+        return State(loaded=before.loaded, failure=failure)
     logger.info("%s serves", version)
     return State(loaded=LoadedModel(version_id=version_id, scorer=scorer))
 
@@ -182,8 +188,3 @@ def current_or_last_known() -> State:
 def last_confirmed() -> State:
     """What the database said last, LAST_KNOWN_MODEL_SECONDS ago at most, without a look at it."""
     return _predictor.last_known()
-
-
-def last_known() -> State:
-    """What this process serves, without a look at the database."""
-    return _predictor.state

@@ -1,18 +1,21 @@
 """The memory that a long answer took is given back once it is sent; what killed masters left is removed."""
 
+import logging
 import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 
 from anomalyproject import gunicorn
 from predictions import predictor
 from predictions.predictor import Failure, State
+from tests.predictions.published import publish_version
 from training.ml import libraries
 from training.models import WebNode
 
@@ -73,10 +76,14 @@ class Log:
     """Keeps what is said."""
 
     def __init__(self) -> None:
-        self.warnings: list[str] = []
+        self.said: list[tuple[str, str]] = []
 
-    def warning(self, words: str, *arguments: object) -> None:
-        self.warnings.append(words % arguments)
+    def log(self, level: int, words: str, *arguments: object) -> None:
+        if level >= logging.INFO:
+            self.said.append((logging.getLevelName(level), words % arguments))
+
+    def info(self, words: str, *arguments: object) -> None:
+        self.log(logging.INFO, words, *arguments)
 
 
 @pytest.fixture
@@ -101,15 +108,10 @@ def test_a_worker_says_that_it_lives_and_leaves_in_order() -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_present")
 def test_what_its_libraries_cannot_load_stands_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        predictor._predictor,
-        "state",
-        State(failure=Failure(version_id=3, reason="other format", failed_at=0, is_incompatible=True)),
-    )
+    failure = Failure(version_id=3, reason="other format", failed_at=0, is_incompatible=True)
+    monkeypatch.setattr(predictor, "current", lambda: State(failure=failure))
     gunicorn._beat()
-    monkeypatch.setattr(
-        predictor._predictor, "state", State(failure=Failure(version_id=4, reason="truncated", failed_at=0))
-    )
+    failure = Failure(version_id=4, reason="truncated", failed_at=0)
     seen = WebNode.objects.get()
     assert (seen.refused_version, seen.refusal) == (3, "other format")
     gunicorn._beat()
@@ -117,11 +119,32 @@ def test_what_its_libraries_cannot_load_stands_in_its_row(monkeypatch: pytest.Mo
     assert (seen.refused_version, seen.refusal) == (None, "")
 
 
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_present")
+def test_its_row_follows_the_active_version_without_a_request(
+    media_root: Path,
+) -> None:
+    version = publish_version(is_active=True)
+    gunicorn._beat()
+    assert WebNode.objects.get().loaded_version == version.pk
+
+
 @pytest.mark.usefixtures("_present")
 def test_a_worker_outlives_a_database_that_is_away() -> None:
-    def fail() -> None:
-        raise OperationalError("gone")
+    """That it is away is said once for the process; anything else once, and when it is over."""
+
+    def fail(error: Exception) -> None:
+        raise error
 
     log = Log()
-    gunicorn._ask_database(fail, log)
-    assert log.warnings == ["This web node could not be noted: gone"]
+    for _ in range(3):
+        gunicorn._ask_database(partial(fail, OperationalError("gone")), log)
+    assert log.said == []
+    for _ in range(3):
+        gunicorn._ask_database(partial(fail, ProgrammingError("no such table")), log)
+    gunicorn._ask_database(lambda: None, log)
+    gunicorn._ask_database(lambda: None, log)
+    assert log.said == [
+        ("WARNING", "This web node could not be noted: no such table"),
+        ("INFO", "No longer: This web node could not be noted"),
+    ]

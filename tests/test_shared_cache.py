@@ -140,6 +140,40 @@ def test_redis_is_asked_again_after_a_while(
     assert "Redis" not in client.get("/health").json()["message"]
 
 
+@pytest.mark.django_db
+def test_health_notices_by_itself_that_redis_answers_again(
+    server: tuple["redis.Redis", str], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request that counts or keeps anything comes in between."""
+    monkeypatch.setattr(shared_cache._Circuit, "problem", "Redis does not answer.")
+    monkeypatch.setattr(shared_cache._Circuit, "closed_until", time.monotonic() + 0.2)
+    assert client.get("/health").json()["message"].endswith("Redis does not answer.")
+    time.sleep(0.3)
+    assert "Redis" not in client.get("/health").json()["message"]
+
+
+def test_an_outage_is_one_line_in_the_log_and_its_end_another(
+    server: tuple["redis.Redis", str],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger=shared_cache.__name__)
+    monkeypatch.setattr(shared_cache, "RETRY_AFTER", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    reachable = settings.CACHES
+    configure(settings, monkeypatch, f"redis://127.0.0.1:{port}/0")
+    for _ in range(3):
+        assert cache.get("a") is None
+    assert shared_cache.problem().startswith("Redis does not answer")
+    settings.CACHES = reachable
+    assert cache.get("a") is None
+    assert cache.get("a") is None
+    said = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert said == ["Redis does not answer; this process remembers for itself", "Redis answers again"]
+
+
 def test_without_an_address_each_process_remembers_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL", raising=False)
     assert env_cache("REDIS_URL", prefix="x") == {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}

@@ -129,6 +129,7 @@ class Launcher:
             yield child
         finally:
             if child.exit_code is None:
+                _log_kill(launcher, session_id, number)
                 child.kill()
             self._is_idle = launcher.poll() is None
 
@@ -139,6 +140,22 @@ class Launcher:
             kill_group(process)
             with process:
                 pass
+
+
+def _log_kill(launcher: "subprocess.Popen[bytes]", session_id: int, number: int) -> None:
+    """Say that the launcher is killed with its attempt; a warning when it was stopped (SIGSTOP)."""
+    stopped = None
+    with suppress(ChildProcessError):  # it ended this moment
+        stopped = os.waitid(os.P_PID, launcher.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+    state = f"was stopped ({signal.Signals(stopped.si_status).name}) and" if stopped else "works and"
+    logger.log(
+        logging.WARNING if stopped else logging.INFO,
+        "The launcher of trainings %s is killed with attempt %d of training session %d: "
+        "the next training starts another",
+        state,
+        number,
+        session_id,
+    )
 
 
 def serve_orders(run: Callable[[int, int], None]) -> None:

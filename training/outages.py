@@ -195,6 +195,39 @@ def report(error: BaseException) -> Kind | None:
     return kind
 
 
+class FailureLog:
+    """Log what is tried again and again: that it fails is one line, and that it does no longer another.
+
+    A database that is unavailable is one line for the whole process, whatever asks it: `report` tells that it is
+    away, and the first that meets another kind tells that.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def failed(self, what: str, error: BaseException | str) -> None:
+        """Log it, unless that is known. `what` is a sentence, and the same each time."""
+        kind = report(error) if isinstance(error, BaseException) else None
+        is_known = kind is Kind.AWAY or what in _failing or (kind is not None and kind in _failing.values())
+        fact = kind.beginning if kind else what
+        self._logger.log(
+            logging.DEBUG if is_known else logging.WARNING, "%s: %s", fact, " ".join(str(error).split())
+        )
+        if kind is not Kind.AWAY:
+            _failing[what] = kind
+
+    def succeeded(self, what: str) -> None:
+        """Log that it no longer fails, if that was logged, and nothing else fails in the same way."""
+        if what not in _failing:
+            return
+        kind = _failing.pop(what)
+        if kind is None or kind not in _failing.values():
+            self._logger.info("No longer: %s", kind.beginning if kind else what)
+
+
+_failing: dict[str, Kind | None] = {}  # what failed when it was tried last, in this process
+
+
 def suspect() -> None:
     """Ask the database in a thread, unless one does, until it answers."""
     with _Outage.lock:
@@ -225,7 +258,7 @@ def probe() -> str | None:
         with answering_within(PROBE_WITHIN), connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM django_migrations")
     except (Error, DatabaseUnavailableError) as error:
-        return str(error).strip() if kind_of(error) else None
+        return " ".join(str(error).split()) if kind_of(error) else None
     finally:
         connection.close()
     return None

@@ -22,10 +22,13 @@ from training.database import database_now
 from training.errors import LeaseLostError, NotAllowedNowError
 from training.models import Activation, Anomaly, ModelVersion, QualityCheck, QualityReport
 from training.models.quality_check import QualityCheckQuerySet
+from training.outages import FailureLog
 from training.policy import current_policy
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
+CRON_UNUSABLE = "The cron line of the quality reports cannot be used"
 LEASE = timedelta(seconds=60)
 MOST_ATTEMPTS = 2
 ACTIVATIONS_APART = timedelta(hours=1)  # a plant that trains every minute is not looked at every minute
@@ -99,8 +102,9 @@ def last_due(cron: str) -> datetime | None:
     try:
         due: datetime = croniter(cron, database_now()).get_prev(datetime)
     except (ValueError, AttributeError, TypeError):
-        logger.exception("The cron line of the quality reports cannot be used")
+        failures.failed(CRON_UNUSABLE, f"{cron!r}")
         return None
+    failures.succeeded(CRON_UNUSABLE)
     return due
 
 

@@ -15,8 +15,10 @@ from training import artifacts, nodes, restoring
 from training.errors import BackupError, UnservableVersionError
 from training.ml.failpoints import failpoint
 from training.models import Backup, Finding, ModelVersion
+from training.outages import FailureLog
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
 PAUSE = 60.0  # seconds between attempts: what failed a moment ago would fail again
 CODES = (Finding.Code.VERSION_DAMAGED, Finding.Code.FILES_MISSING)
@@ -50,14 +52,16 @@ def repair_active_version() -> Backup | None:
     version = ModelVersion.objects.active()
     if version is None or not _is_damaged(version):
         return None
+    beyond_repair, reasons = f"No backup holds {version}", list[str]()
     for backup in Backup.objects.available().filter(model_version=version, verification_error=""):
         try:
             _repair(version, backup)
         except BackupError as error:
-            logger.warning("%s cannot be repaired from %s: %s", version, backup, error)
+            reasons.append(f" ({backup}: {error})")
         else:
+            failures.succeeded(beyond_repair)
             return backup
-    logger.error("No backup holds %s: activate another version", version)
+    failures.failed(beyond_repair, f"activate another version{''.join(reasons)}")
     return None
 
 
@@ -76,13 +80,15 @@ def _repair(version: ModelVersion, backup: Backup) -> None:
 
 def _is_damaged(version: ModelVersion) -> bool:
     """Looked at anew: what verifies is free again, and of what cannot be reached nothing is known."""
+    out_of_reach = f"{version} cannot be looked at"
     try:
         artifacts.verify(version)
     except UnservableVersionError as error:
         version.refresh_from_db()
         if not version.verification_error:
-            logger.warning("%s cannot be looked at: %s", version, error)
+            failures.failed(out_of_reach, error)
         return bool(version.verification_error)
+    failures.succeeded(out_of_reach)
     _close_findings(version)  # of a repair that was killed when all was written, for instance
     return False
 

@@ -35,15 +35,18 @@ from training.ml.manifest import Manifest
 from training.ml.scorer import AnomalyScorer
 from training.ml.statistics import training_statistics
 from training.models import Activation, Backup, ModelVersion, TrainingPolicy, TrainingSession
+from training.outages import FailureLog
 from training.policy import frozen_sentence, locked_policy
 from training.session_log import note_event
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
 Step = TrainingSession.Step
 
 LOOK = 1.0  # seconds between looks at the lease
 LOST = 3  # exit code
+LEASE_UNSEEN = "The lease could not be looked at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,9 @@ def _watch_lease(session_id: int, number: int) -> None:
             if not sessions.holds(session_id, number) and not sessions.has_ended(session_id, number):
                 logger.error("Attempt %d lost training session %d: leaving", number, session_id)
                 os._exit(LOST)
+            failures.succeeded(LEASE_UNSEEN)
         except (OperationalError, InterfaceError) as error:
-            logger.warning("The lease could not be looked at: %s", error)
+            failures.failed(LEASE_UNSEEN, error)
             connection.close()
 
 

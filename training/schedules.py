@@ -16,12 +16,15 @@ from training import sessions
 from training.database import database_now
 from training.errors import NothingApprovedError, SessionActiveError
 from training.models import Anomaly, ModelVersion, TrainingSession
+from training.outages import FailureLog
 from training.policy import change_policy, current_policy, frozen_sentence
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
 Cause = TrainingSession.Cause
 
+CRON_UNUSABLE = "The training policy's cron line cannot be used"
 NAME = "Scheduled training"
 TRAIN_ON_SCHEDULE = "training.tasks.train_on_schedule"
 FUNCTIONS = {TRAIN_ON_SCHEDULE}  # all that a schedule of ours may call
@@ -50,9 +53,10 @@ def is_cron_line(line: str) -> bool:
 def _is_due(cron: str) -> bool:
     try:
         next_time(cron)
-    except ValueError:
-        logger.exception("The training policy's cron line cannot be used")
+    except ValueError as error:
+        failures.failed(CRON_UNUSABLE, error)
         return False
+    failures.succeeded(CRON_UNUSABLE)
     return True
 
 

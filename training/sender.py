@@ -7,9 +7,11 @@ import time
 from django.db import Error, close_old_connections, connection
 
 from training import deliveries
+from training.outages import FailureLog
 
-logger = logging.getLogger(__name__)
+failures = FailureLog(logging.getLogger(__name__))
 
+OUTBOX = "The outbox cannot be read"
 LOOK = 2.0  # seconds between looks at the outbox
 TIDY = 3_600.0  # seconds between removals of old deliveries
 LEAVE = 2.0  # seconds that it has to end; what it was sending then is sent again
@@ -46,6 +48,8 @@ def send_until(stop: threading.Event) -> None:
                 tidied = time.monotonic()
                 deliveries.prune_deliveries()
         except Error as error:
-            logger.warning("The outbox cannot be read: %s", error)
+            failures.failed(OUTBOX, error)
             connection.close()
+        else:
+            failures.succeeded(OUTBOX)
     connection.close()

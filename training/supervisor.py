@@ -22,13 +22,16 @@ from training.errors import LeaseLostError, StorageError, TrainingError
 from training.launcher import Child, Launcher
 from training.ml.failpoints import failpoint
 from training.models import TrainingSession
+from training.outages import FailureLog
 from training.processes import STOPPED_BY_SIGNAL, StopRequest, stop_requests
 from training.session_log import Lines, prune_lines
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
 TICK = 0.2  # seconds between looks at the subprocess
 BEAT = 2.0  # seconds between heartbeats: how long a request to cancel may go unheard
+HEARTBEAT = "A heartbeat of the training session failed"
 LEAVE = 5.0  # seconds that the subprocess has to end after its session
 
 
@@ -135,9 +138,10 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
                 if end := _beat(child, session_id, attempt):
                     return end
                 renewed = now
+                failures.succeeded(HEARTBEAT)
                 listener.on_beat()
             except (OperationalError, InterfaceError) as error:
-                logger.warning("A heartbeat of training session %d failed: %s", session_id, error)
+                failures.failed(HEARTBEAT, error)
                 connection.close()
         listener.on_tick()
         stop.wait(TICK)

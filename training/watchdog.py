@@ -28,6 +28,8 @@ from training.policy import current_policy
 
 logger = logging.getLogger(__name__)
 
+REFUSED = "The database refused"
+
 TICK = 1.0  # seconds between looks at what is due
 LEAVE = 2.0  # seconds that it has to end
 AWAY = 10.0  # seconds between looks at the rest while the database is away
@@ -231,13 +233,16 @@ def _fails(check: Check, error: Exception) -> None:
     """The check itself is a finding; one whose storage is known to be out of reach adds nothing to that."""
     if check.of_files and list(dependencies.storage_problems(max_age=60)):
         return
-    logger.error("%s cannot be looked for", check.name, exc_info=error)
     facts = {"host": nodes.host(), "codes": check.name, "reason": dependencies.reason_of(error)}
     subject = f"{nodes.host()} {check.name}"[:200]
     known = Finding.objects.current().filter(code=Code.CHECK_FAILING, subject=subject)
     row = known.filter(node=_looker()).first()
     trouble = Trouble(code=Code.CHECK_FAILING, subject=subject, severity=Severity.WARNING, facts=facts)
-    _refresh(row, trouble) if row else _open(trouble)
+    if row:
+        _refresh(row, trouble)
+    else:
+        logger.error("%s cannot be looked for", check.name, exc_info=error)
+        _open(trouble)
 
 
 def _works(due: Due, check: Check) -> None:
@@ -265,12 +270,13 @@ class Notebook:
         self._found: dict[tuple[str, str], Trouble] = {}
         self._gone: list[tuple[Trouble, datetime]] = []
         self._due = 0.0
+        self._failures = outages.FailureLog(logger)
 
     def note(self, error: Error) -> None:
         """The database refused a moment ago: is it there at all, and what else is wrong?"""
         silent = None if database_answers() else _silent(error)
         if not (silent or self._found or list(dependencies.database_read_only())):
-            logger.warning("The database refused: %s", dependencies.reason_of(error))  # busy, for example
+            self._failures.failed(REFUSED, error)  # busy, for example
             return
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + AWAY
@@ -281,6 +287,7 @@ class Notebook:
 
     def write(self) -> None:
         """The database takes rows again: what is still so is open, the rest tells from when until when."""
+        self._failures.succeeded(REFUSED)
         if not (self._found or self._gone) or list(dependencies.database_read_only()):
             return
         if self._found:

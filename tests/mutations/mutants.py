@@ -251,7 +251,7 @@ SERVING = (
     Mutant(
         name="what cannot be loaded replaces what works",
         path="predictions/predictor.py",
-        old="        return State(loaded=before, failure=failure)",
+        old="        return State(loaded=before.loaded, failure=failure)",
         new="        return State(loaded=None, failure=failure)",
         suites=("tests/predictions/test_predictor.py", "faults 7"),
     ),

@@ -155,6 +155,16 @@ class TestOneThread:
         assert state.failure is None
         assert loads.versions == [version.pk, version.pk]
 
+    def test_what_still_fails_is_logged_once(
+        self, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        damage(version)
+        monkeypatch.setattr(predictor, "RETRY_AFTER", 0)
+        for _ in range(3):
+            predictor.current()
+        said = f"{version} cannot be loaded; what served before keeps serving"
+        assert [message for message in caplog.messages if "cannot be loaded" in message] == [said]
+
     @pytest.mark.django_db(transaction=True)
     def test_a_sound_version_is_loaded_without_writing(self, version: ModelVersion) -> None:
         """A database that is read-only, or locked by somebody, keeps no new process from serving."""

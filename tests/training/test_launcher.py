@@ -47,7 +47,7 @@ def test_a_launcher_that_died_is_replaced(queue_mark: str) -> None:
         assert len(launchers(queue_mark)) == 1
 
 
-def test_a_block_that_ends_early_kills_what_runs(queue_mark: str) -> None:
+def test_a_block_that_ends_early_kills_what_runs(queue_mark: str, caplog: pytest.LogCaptureFixture) -> None:
     with Launcher() as launcher:
         launcher.warm()
         (serving,) = wait_until(lambda: launchers(queue_mark))
@@ -55,6 +55,11 @@ def test_a_block_that_ends_early_kills_what_runs(queue_mark: str) -> None:
         with launcher.launch(0, 1, on_line=print) as child:
             assert child.wait(0.05) is None
         assert child.exit_code == -signal.SIGKILL
+        (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warning == (
+            "The launcher of trainings was stopped (SIGSTOP) and is killed with attempt 1 of "
+            "training session 0: the next training starts another"
+        )
         assert child.last_words == "killed by SIGKILL (out of memory?)."
         assert running(queue_mark) == []
         assert attempt(launcher).exit_code == 1

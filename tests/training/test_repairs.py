@@ -223,8 +223,9 @@ def test_without_a_backup_that_holds_it_it_is_told_and_left(
     cut(artifacts.directory_of(version))
     assert backups.create_backup(kind=Backup.Kind.MANUAL).model_version is None
     notice(version)
-    assert repairs.repair_active_version() is None
-    assert f"No backup holds {version}: activate another version" in caplog.messages
+    for _ in range(3):
+        assert repairs.repair_active_version() is None
+    assert caplog.messages.count(f"No backup holds {version}: activate another version") == 1
     assert Finding.objects.current().get().code == Code.VERSION_DAMAGED
     assert artifacts.directory_of(version).is_dir()
 

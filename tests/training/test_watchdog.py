@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -724,10 +725,17 @@ def test_a_database_that_takes_nothing_is_logged_once_and_written_down_later(
 
 def test_a_busy_database_is_no_finding(caplog: pytest.LogCaptureFixture) -> None:
     notebook = watchdog.Notebook()
-    notebook.note(OperationalError("database is locked"))
+    cause = sqlite3.OperationalError("database is locked")
+    cause.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    error = OperationalError("database is locked")
+    error.__cause__ = cause
+    for _ in range(3):
+        notebook.note(error)
     notebook.write()
     assert not Finding.objects.exists()
-    assert [record.getMessage() for record in caplog.records] == ["The database refused: database is locked"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "The database is busy: database is locked"
+    ]
 
 
 class Stop(threading.Event):

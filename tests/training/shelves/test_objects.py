@@ -329,7 +329,7 @@ def test_the_metrics_say_that_the_storage_does_not_answer(way: FlakyWay, client:
     version = trained_version("version_1", is_active=True)
     files = client.get("/models/metrics").json()["model_files"]
     assert {name: facts["exists"] for name, facts in files.items()} == dict.fromkeys(TARGETS, True)
-    assert predictor.last_known().loaded is not None
+    assert predictor._predictor.state.loaded is not None
     way.cut_after = 0
 
     answer = client.get("/models/metrics")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing import Event, Process
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from django.conf import settings
@@ -26,11 +26,11 @@ from django.db import Error, connection
 from django_q import cluster as django_q_cluster
 from django_q.signals import post_spawn
 
-from training import nodes, outages, schedules, sessions, tasks
+from training import nodes, schedules, sessions, tasks
 from training.companions import Companions
 from training.database import database_now
 from training.models import TrainingSession
-from training.outages import Kind
+from training.outages import FailureLog
 from training.processes import (
     StopRequest,
     die_with_parent,
@@ -43,6 +43,7 @@ from training.sender import Sender
 from training.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
+failures = FailureLog(logger)
 
 T = TypeVar("T")
 
@@ -124,7 +125,10 @@ def watch(grace: float) -> None:
             if refusal := ask_database(nodes.why_no_training, otherwise=""):
                 stand_by(refusal, stop, threads, companions)
                 continue
-            ask_database(prepare, otherwise=None)
+            if not ask_database(prepare, otherwise=False):  # a cluster without a database ends at once
+                live(threads, companions)
+                pause(LOOK, stop)
+                continue
             cluster = spawn_command("qcluster", "--unsupervised", "--skip-checks")
             try:
                 guard(cluster, stop, threads, companions)
@@ -142,11 +146,12 @@ def watch(grace: float) -> None:
     ask_database(nodes.leave, otherwise=None)
 
 
-def prepare() -> None:
-    """The schedule exists, and who waits rings: a killed cluster may have taken the message along."""
+def prepare() -> bool:
+    """Make the schedule, and ring for who waits: a killed cluster may have taken the message along."""
     schedules.ensure_schedule()
     for session in TrainingSession.objects.filter(status=TrainingSession.Status.QUEUED):
         sessions.ring(session.pk)
+    return True
 
 
 def guard(
@@ -232,45 +237,14 @@ def pause(seconds: float, stop: StopRequest) -> None:
         stop.wait(TICK)
 
 
-class Failing:
-    """What the watch asked the database in vain, and in what way: a line in the log, and one when it is over.
-
-    Reading may go well while nothing can be written. So it counts as over when the same question is answered;
-    being away is over with any answer, and taking nothing with the next sign of life that is written.
-    """
-
-    questions: ClassVar[dict[Callable[[], object], Kind | None]] = {}
-
-
 def ask_database(question: Callable[[], T], *, otherwise: T) -> T:
-    """The watch outlives a database that restarts, takes nothing, or is not migrated yet."""
+    """Return the answer; the watch outlives a database that restarts, takes nothing, or is not migrated."""
+    refused = f"The database refuses {question.__qualname__}"
     try:
         answer = question()
     except Error as error:
-        _log_failure(question, error)
+        failures.failed(refused, error)
         connection.close()
         return otherwise
-    _log_success(question)
+    failures.succeeded(refused)
     return answer
-
-
-def _log_failure(question: Callable[[], object], error: Error) -> None:
-    kind, failing = outages.kind_of(error), Failing.questions
-    is_known = kind in failing.values() if kind else question in failing
-    failing[question] = kind
-    fact = kind.beginning if kind else "The database refuses"
-    logger.log(logging.DEBUG if is_known else logging.WARNING, "%s: %s", fact, " ".join(str(error).split()))
-
-
-def _log_success(question: Callable[[], object]) -> None:
-    failing = Failing.questions
-    over = {
-        failed: kind
-        for failed, kind in failing.items()
-        if failed == question or kind is Kind.AWAY or (kind and question == nodes.beat)
-    }
-    for failed in over:
-        del failing[failed]
-    if over and not failing:
-        kinds = set(over.values()) - {None, Kind.AWAY}
-        logger.info("The database can be written again" if kinds else "The database answers again")
