@@ -9,7 +9,7 @@ export PORT ?= 5000
 .PHONY: run test lint suite e2e nodes faults mutations fuzz audit clean
 
 run: $(VENV)/.run
-	@$(BIN)/python manage.py bootstrap && exec $(BIN)/python -m anomalyproject.keep Procfile
+	@$(BIN)/python manage.py bootstrap && until $(BIN)/python -m anomalyproject.keep Procfile; do sleep 1; done
 
 test: lint suite
 

@@ -132,5 +132,5 @@ def print_line(name: str, line: str) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent(os.getppid())
+    die_with_parent(os.getppid(), by=signal.SIGTERM)  # then all of it ends in order
     supervise(read_procfile(Path(sys.argv[1])))

@@ -136,6 +136,26 @@ def test_nobody_outlives_the_supervisor(queue_mark: str, tmp_path: Path) -> None
         wait_until(lambda: running(queue_mark) == [], 5)
 
 
+def test_the_supervisor_itself_is_started_again(queue_mark: str, tmp_path: Path) -> None:
+    """By the shell of `make run`; what ends that ends all of it in order."""
+    (tmp_path / "Procfile").write_text("one: sleep 600\n")
+    recipe = next(
+        line for line in (settings.BASE_DIR / "Makefile").read_text().splitlines() if KEEPER in line
+    )
+    loop = recipe.partition("&& ")[2].replace("$(BIN)/python", sys.executable)
+    loop = loop.replace(" Procfile", f" {tmp_path / 'Procfile'}")
+
+    def of(word: str) -> list[Running]:
+        return [each for each in running(queue_mark) if word in each.arguments]
+
+    with subprocess.Popen(["/bin/sh", "-c", loop], cwd=settings.BASE_DIR) as shell:
+        (supervisor,) = wait_until(lambda: of("sleep") and of(KEEPER))
+        supervisor.signal(signal.SIGKILL)
+        wait_until(lambda: of(KEEPER) not in ([], [supervisor]) and len(of("sleep")) == 1)
+        shell.terminate()
+    wait_until(lambda: running(queue_mark) == [], 10)
+
+
 def test_who_ignores_sigterm_is_killed_with_all_it_started(
     queue_mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

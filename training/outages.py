@@ -198,8 +198,8 @@ def report(error: BaseException) -> Kind | None:
 class FailureLog:
     """Log what is tried again and again: that it fails is one line, and that it does no longer another.
 
-    A database that is unavailable is one line for the whole process, whatever asks it: `report` tells that it is
-    away, and the first that meets another kind tells that.
+    A database that is unavailable is one line for the whole process, whatever asks it: `report` tells that it
+    is away, and the first that meets another kind tells that.
     """
 
     def __init__(self, logger: logging.Logger) -> None:

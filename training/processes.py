@@ -93,13 +93,13 @@ def kill_group(process: "subprocess.Popen[bytes]", number: signal.Signals = sign
         os.killpg(process.pid, number)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process the moment `parent` ends; exit when it has ended already.
+def die_with_parent(parent: int, *, by: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal the moment `parent` ends; exit when it has ended already.
 
     The kernel does that on Linux. Elsewhere an orphan lives on, and the session's lease fences it off.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
         os._exit(STOPPED_BY_SIGNAL)
 
