@@ -40,6 +40,7 @@ NOT_MIGRATED = "The database is not prepared for this release: python manage.py 
 AWAY = {
     Code.DATABASE_SILENT.value: "The database does not answer.",
     Code.DATABASE_READ_ONLY.value: "The database cannot be written.",
+    Code.DATABASE_LOCKED.value: "The database cannot be written.",
     Code.STORAGE_UNREACHABLE.value: "The storage cannot be reached.",
     Code.STORAGE_READ_ONLY.value: "The storage cannot be written.",
     Code.CACHE_UNREACHABLE.value: "The cache cannot be reached.",

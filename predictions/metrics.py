@@ -148,7 +148,9 @@ def _sessions() -> Iterator[Metric]:
         value=_age(waiting and waiting.queued_at),
     )
     yield GaugeMetricFamily("anomaly_queue_messages", "Messages in the queue", value=OrmQ.objects.count())
-    yield GaugeMetricFamily("anomaly_queue_nodes", "Queue nodes that live", value=nodes.alive().count())
+    alive = nodes.alive().count()
+    if alive or troubles.silence_counts():  # else nobody knows whether one does
+        yield GaugeMetricFamily("anomaly_queue_nodes", "Queue nodes that live", value=alive)
 
 
 def _model() -> Iterator[Metric]:

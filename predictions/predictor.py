@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 # Seconds after which a version that could not be loaded is tried again: its files may have been repaired.
 RETRY_AFTER = 30.0
 PATIENCE = 2.0  # seconds that the database has to say which version is active
+LOADING = 5.0  # seconds that a request waits for the thread that loads the first model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ class State:
     loaded: LoadedModel | None = None
     failure: Failure | None = None
     is_last_known: bool = False  # the database does not say at the moment whether it should still serve
+    is_loading: bool = False  # another thread is at it, and took longer than a request waits
 
     def follows(self, version_id: int | None) -> bool:
         """There is nothing to do: that version is loaded, or failed to load a moment ago."""
@@ -101,11 +103,12 @@ class Predictor:
         if follows:
             return self.state
         # Who has nothing to serve waits for the thread that loads; the others go on.
-        if self._loading.acquire(blocking=self.state.loaded is None):
-            try:
-                self._follow()
-            finally:
-                self._loading.release()
+        if not self._loading.acquire(timeout=0 if self.state.loaded else LOADING):
+            return replace(self.state, is_loading=True)
+        try:
+            self._follow()
+        finally:
+            self._loading.release()
         return self.state
 
     def last_known(self) -> State:

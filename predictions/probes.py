@@ -67,9 +67,11 @@ def _not_ready(reason: str) -> Response:
 
 
 def _reason(state: State) -> str:
-    """Why there is no model: the database does not say which, it could not be loaded, or none is active."""
+    """Say why there is no model: it is not known, being loaded, could not be, or none is active."""
     if state.is_last_known:
         return "database"
+    if state.is_loading:
+        return "loading"
     return "model" if state.failure is not None else "no model"
 
 

@@ -11,11 +11,12 @@ from predictions import predictor
 from predictions.models import Prediction
 from predictions.predictor import LoadedModel, State
 from predictions.validation import Report
+from training import versions
 from training.criticality import criticality_of, severity_of
 from training.errors import ModelNotLoadedError
 from training.frames import anomalies_frame
 from training.ml.records import SCORE_COLUMNS, TARGETS, TEXT_COLUMNS
-from training.models import Anomaly, ScoreChange
+from training.models import Anomaly, ModelVersion, ScoreChange
 from training.outages import DatabaseUnavailableError
 
 if TYPE_CHECKING:  # as in predictor: scikit-learn is imported with the first model
@@ -69,9 +70,20 @@ def explain(state: State) -> str:
             f"{serving}: version {state.failure.version_id} is active but cannot be loaded"
             f" ({state.failure.reason.rstrip('.')}). {remedy}"
         )
+    if state.loaded is None and state.is_loading:
+        return "The model is being loaded. Please try again in a moment."
     if state.loaded is None:
-        return "No model is active: train one with POST /train, then activate it with POST /train/reload."
+        return _explain_none()
     return f"{serving}."
+
+
+def _explain_none() -> str:
+    """Return what to do without an active version: activate one that is there, or train."""
+    newest = ModelVersion.objects.usable().first()
+    if newest is None:
+        return "No model is active: train one with POST /train, then activate it with POST /train/reload."
+    door = " or with POST /train/reload" if newest == versions.newest_version() else ""
+    return f"No model is active: activate version {newest.pk} in the admin{door}, or restore a backup."
 
 
 def predict(*, reports: Sequence[Report], model: LoadedModel) -> Iterator[SuggestedScores]:

@@ -109,6 +109,7 @@ def _quiet_outages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     is forgotten."""
     monkeypatch.setattr(troubles, "clock", troubles.SteadyClock())
     monkeypatch.setattr(outages, "suspect", lambda: None)
+    monkeypatch.setattr(outages, "_failing", {})
     monkeypatch.setattr(outages._Outage, "seen_at", -math.inf)
     yield
     known_callers.forget_all()

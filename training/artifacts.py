@@ -12,14 +12,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db import Error
 from django.db.models import Q, Sum
 from django.utils import timezone
 
+from training import outages
 from training.database import database_now
 from training.errors import (
     BackupError,
@@ -113,8 +116,10 @@ def verify(stored: Stored, *, copy_will_do: bool = False) -> Manifest:
     """The manifest of files that are exactly those of the row; the row is told either way.
 
     What does not verify is quarantined by its `verification_error`: kept, not loaded, free again once it
-    verifies. A storage that cannot be reached says nothing of them: then nobody is told. With
-    `copy_will_do`, a sound copy on this machine is enough in that case.
+    verifies. A storage that cannot be reached says nothing of them: then nobody is told; and a database that
+    takes no write just now is told another time. With `copy_will_do`, a sound copy on this machine is enough
+    while the storage cannot be reached, and the row of sound files is told nothing new: whoever serves
+    predictions waits for no writing.
     Raises UnservableVersionError or BackupError. Not to be called inside a transaction that the error
     would roll back.
     """
@@ -129,7 +134,8 @@ def verify(stored: Stored, *, copy_will_do: bool = False) -> Manifest:
     except (UnservableVersionError, BackupError) as error:
         quarantine(stored, str(error))
         raise
-    _note(stored, verified_at=timezone.now(), verification_error="")
+    if stored.verification_error or not copy_will_do:
+        _tell(stored, verified_at=timezone.now(), verification_error="")
     return manifest
 
 
@@ -155,7 +161,7 @@ def resign(stored: Stored) -> bool:
 
 def quarantine(stored: Stored, reason: str) -> None:
     """Nobody loads it until it verifies; the files are kept."""
-    _note(stored, verification_error=reason)
+    _tell(stored, verification_error=reason)
 
 
 def load_scorer(version: ModelVersion, *, copy_will_do: bool = False) -> "AnomalyScorer":
@@ -236,7 +242,7 @@ def load_held_out(version: ModelVersion) -> "pd.DataFrame":
         except StorageError as error:
             raise UnservableVersionError(str(error)) from error
         if version.digest not in manifest.digests:
-            raise TamperedArtifactError(_another(version))
+            raise TamperedArtifactError(_another(version.name))
         return read_held_out(manifest)
 
 
@@ -329,8 +335,37 @@ def foreign_storages() -> dict[str, str]:
 
 
 def is_there(stored: Stored) -> bool:
-    """Whether the row's files exist; whether they are sound, `verify` tells."""
-    return MANIFEST in files_of(stored)
+    """Whether the row's files exist; whether they are sound, `verify` tells. StorageError: nobody knows."""
+    try:
+        return MANIFEST in files_of(stored)
+    except (UnservableVersionError, BackupError):  # a link, for instance, leads elsewhere
+        return False
+
+
+def has_changed(stored: Stored) -> bool:
+    """Return whether the names and sizes of its files are not those that were signed. Contents are not read.
+
+    False where nothing stands, which `is_there` tells. StorageError when nobody knows.
+    """
+    try:
+        found = {name: file.size for name, file in files_of(stored).items()}
+        return MANIFEST in found and found != _signed_sizes(type(stored), stored.name, stored.digest)
+    except (UnservableVersionError, BackupError):  # the manifest is damaged, or what is there is a link
+        return is_there(stored)
+
+
+@lru_cache(maxsize=8)
+def _signed_sizes(model_class: type[Stored], name: str, digest: str) -> dict[str, int]:
+    """Return the size of each file by the manifest of that digest, itself too: it is read once.
+
+    Raises UnservableVersionError or BackupError, StorageError.
+    """
+    with refusals_of(model_class):
+        manifest = _shelf(model_class).manifest(name)
+    if digest not in manifest.digests:
+        raise error_of(model_class)(_another(name))
+    sizes = {file: entry.size for file, entry in manifest.files.items()}
+    return sizes | {MANIFEST: manifest.size_bytes - sum(sizes.values())}
 
 
 def storage_used() -> dict[str, int]:
@@ -374,12 +409,22 @@ def _expected(stored: Stored, *, copy_will_do: bool) -> Manifest:
     with refusals_of(type(stored)):
         manifest = _shelf(type(stored)).verified(stored.name, copy_will_do=copy_will_do)
     if stored.digest not in manifest.digests:
-        raise error_of(type(stored))(_another(stored))
+        raise error_of(type(stored))(_another(stored.name))
     return manifest
 
 
-def _another(stored: Stored) -> str:
-    return f"{stored.name} is signed, but it is not what was stored under that name."
+def _another(name: str) -> str:
+    return f"{name} is signed, but it is not what was stored under that name."
+
+
+def _tell(stored: Stored, **values: Any) -> None:
+    """As `_note`, unless the database takes no write just now: what the files are like can be seen again."""
+    try:
+        _note(stored, **values)
+    except Error as error:
+        if outages.kind_of(error) is None:
+            raise
+        logger.warning("%s: what was seen of its files could not be noted: %s", stored.name, error)
 
 
 def _note(stored: Stored, **values: Any) -> None:

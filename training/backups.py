@@ -34,6 +34,7 @@ from training.errors import (
     NotAllowedNowError,
     TrainingError,
     UnservableVersionError,
+    UnwritableBackupError,
 )
 from training.ml.errors import IncompatibleArtifactError, MLError, TamperedArtifactError
 from training.ml.failpoints import failpoint
@@ -54,8 +55,8 @@ def create_backup(
 
     With `before`, the records are those from before the ones that came with that session: restoring
     the backup takes the session's batch back too.
-    Raises BackupError when the disk refuses, StorageError when the storage is another installation's: nothing
-    is left of the attempt.
+    Raises UnwritableBackupError when the disk refuses, StorageError when the storage is another
+    installation's: nothing is left of the attempt.
     """
     facts: dict[str, Any] = {}
     try:
@@ -69,7 +70,7 @@ def create_backup(
     except ForeignStorageError:
         raise
     except OSError as error:
-        raise BackupError(f"The backup could not be written: {error.strerror}.") from error
+        raise UnwritableBackupError(f"The backup could not be written: {error.strerror}.") from error
     backup = Backup.objects.create(
         name=name,
         kind=kind,

@@ -26,18 +26,32 @@ from django.db import Error, connection
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from training import nodes
+from training import nodes, outages
 from training.findings import Code, Severity, Trouble
+from training.models import Backup, FileImport, ModelVersion
 from training.shelves import is_local
+from training.shelves.base import TEMPORARY
+from training.shelves.copies import COPIES
 
 if TYPE_CHECKING:
     from training.shelves.bucket import Bucket
 
 PATIENCE = 3.0  # seconds that an attempt may take before it counts as unanswered
 PIECE = 64 * 1024  # bytes of the probe file: more than what a nearly full disk has left over
+LOCKED_AFTER = (
+    8.0  # seconds for which nothing could be written: longer than any transaction of ours should take
+)
 LENGTH = 300  # characters of a reason
 # Nothing can be written there, though it is there; every other error counts as out of reach.
-READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+READ_ONLY = {
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENOTDIR,
+}
 # PostgreSQL: read-only transaction, no privilege, no resources (a full disk), system error.
 UNWRITABLE = ("25006", "42501", "53", "58")
 NO_ANSWER = gettext_noop("no answer in time")
@@ -59,6 +73,7 @@ class Attempt:
         self._future: Future[object] = Future()
         self._future.set_result(None)
         self._started = self._ended = float("-inf")
+        self._began_at = timezone.now()
         self._error: BaseException | None = None
 
     def error(self, *, max_age: float = 0.0, patience: float | None = None) -> BaseException | None:
@@ -66,35 +81,40 @@ class Attempt:
 
         NoAnswer while it hangs, unless it was seen to fail before: then that.
         """
-        future = self._begin(max_age)
+        future = self.begin(max_age)
         try:
             wait = self._started + (PATIENCE if patience is None else patience) - time.monotonic()
-            error = future.exception(timeout=max(0.0, wait))
+            return future.exception(timeout=max(0.0, wait))
         except NoAnswer as unanswered:
-            error = self._error or unanswered
-        self._note(error)
-        return error
+            self._note(self._error or unanswered)
+            return self._error
 
-    def _begin(self, max_age: float) -> "Future[object]":
+    def begin(self, max_age: float = 0.0) -> "Future[object]":
+        """Start it in its thread, unless it runs or ended at most `max_age` seconds ago; wait for nothing."""
         with self._lock:
             if self._future.done() and time.monotonic() - self._ended > max_age:
                 self._future, self._started = Future(), time.monotonic()
+                self._began_at = timezone.now()
                 threading.Thread(target=self._run, args=(self._future,), daemon=True).start()
             return self._future
 
     def _run(self, future: "Future[object]") -> None:
+        """Note how it ends also when nobody waits for it any more: who asks next learns of it."""
+        error: BaseException | None = None
         try:
-            answer = self._action()
-        except BaseException as error:  # noqa: BLE001  # handed to whoever asks
-            self._ended = time.monotonic()
-            future.set_exception(error)
+            self._action()
+        except BaseException as raised:  # noqa: BLE001  # handed to whoever asks
+            error = raised
+        self._note(error)
+        self._ended = time.monotonic()
+        if error is None:
+            future.set_result(None)
         else:
-            self._ended = time.monotonic()
-            future.set_result(answer)
+            future.set_exception(error)
 
     def _note(self, error: BaseException | None) -> None:
         self._error = error
-        self.since = (self.since or timezone.now()) if error is not None else None
+        self.since = (self.since or self._began_at) if error is not None else None
 
 
 _attempts: dict[tuple[str, ...], Attempt] = {}
@@ -118,12 +138,34 @@ def reason_of(error: BaseException) -> str:
 
 
 def media_troubles(*, max_age: float = 0.0) -> Iterator[Trouble]:
-    """This machine's MEDIA_ROOT takes no file: read-only, full, another's, or not there at all."""
-    attempt = attempt_at(write_file, settings.MEDIA_ROOT)
-    if error := attempt.error(max_age=max_age):
-        is_there = isinstance(error, OSError) and error.errno in READ_ONLY
-        code = Code.STORAGE_READ_ONLY if is_there else Code.STORAGE_UNREACHABLE
-        yield _trouble(code, attempt, error)
+    """Yield why this machine's MEDIA_ROOT, or a directory in it, takes no file.
+
+    It is read-only, full, another's, a file, or not there at all. What keeps files out of MEDIA_ROOT is told
+    once, not for each directory in it. All are tried at the same time: together they take PATIENCE at most.
+    """
+    media = attempt_at(write_file, settings.MEDIA_ROOT)
+    inner = {directory: attempt_at(write_if_there, directory) for directory in directories()}
+    for attempt in (media, *inner.values()):
+        attempt.begin(max_age)
+    if error := media.error(max_age=max_age):
+        yield _trouble(_code_of(error), media, error)
+        return
+    for directory, attempt in inner.items():
+        if error := attempt.error(max_age=max_age):
+            part = str(directory.relative_to(settings.MEDIA_ROOT))
+            yield _trouble(_code_of(error), attempt, error, part=part, where=directory)
+
+
+def directories() -> list[Path]:
+    """Return the directories of this machine in which files are written, once they are needed."""
+    media = Path(settings.MEDIA_ROOT)
+    signed = media if is_local() else media / COPIES
+    return [signed / ModelVersion.DIRECTORY, signed / Backup.DIRECTORY, media / FileImport.DIRECTORY]
+
+
+def _code_of(error: BaseException) -> Code:
+    is_there = isinstance(error, OSError) and error.errno in READ_ONLY
+    return Code.STORAGE_READ_ONLY if is_there else Code.STORAGE_UNREACHABLE
 
 
 def storage_troubles(*, max_age: float = 0.0) -> Iterator[Trouble]:
@@ -150,15 +192,26 @@ def storage_problems(*, max_age: float = 0.0) -> Iterator[Trouble]:
 
 
 def write_file(directory: Any) -> None:
-    """Write a file, make it durable, read it, remove it. Raises OSError."""
+    """List the directory; write a file there, make it durable, read it, remove it. Raises OSError."""
     content = os.urandom(PIECE)
-    with tempfile.NamedTemporaryFile(dir=Path(directory), prefix=".probe-") as file:
+    with os.scandir(directory) as entries:
+        next(entries, None)
+    with tempfile.NamedTemporaryFile(dir=Path(directory), prefix=f"{TEMPORARY}probe-") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
         file.seek(0)
         if file.read() != content:
             raise OSError(errno.EIO, "what was written is not what is read")
+
+
+def write_if_there(directory: Any) -> None:
+    """As `write_file`, unless nothing stands there: the directory is made when it is needed."""
+    try:
+        os.lstat(directory)
+    except FileNotFoundError:
+        return
+    write_file(directory)
 
 
 def list_bucket(*_where: str) -> None:
@@ -184,19 +237,40 @@ def _bucket() -> tuple[str, str, str]:
 # --- The database ------------------------------------------------------------------------------
 
 
-def database_read_only(*, max_age: float = 0.0) -> Iterator[Trouble]:
-    """The database answers and takes nothing: read-only, a standby, or its disk is full.
+def database_read_only(*, max_age: float = 0.0, patience: float | None = None) -> Iterator[Trouble]:
+    """Yield why the database answers and takes nothing: read-only, a standby, its disk full, or locked.
 
-    One that does not answer, or is busy, is none of this: whoever asks it notices by itself.
+    One that does not answer is none of this: whoever asks it notices by itself. A lock of SQLite's counts
+    after LOCKED_AFTER: who asks for the first time learns of it once the attempt has ended.
     """
-    attempt = attempt_at(try_to_write, *(connection.settings_dict[key] for key in ("ENGINE", "NAME", "HOST")))
-    error = attempt.error(max_age=max_age)
-    if error is not None and not isinstance(error, NoAnswer):
-        yield Trouble(
-            code=Code.DATABASE_READ_ONLY,
-            facts={"reason": reason_of(error)},
-            since=attempt.since or timezone.now(),
-        )
+    if holds_lock():
+        return
+    attempt = _writing()
+    error = attempt.error(max_age=max_age, patience=patience)
+    if error is None or isinstance(error, NoAnswer):
+        return
+    outages.note_unavailable()
+    since = attempt.since or timezone.now()
+    if _is_locked(error):
+        seconds = (timezone.now() - since).total_seconds()
+        yield Trouble(code=Code.DATABASE_LOCKED, facts={"seconds": round(seconds)}, since=since)
+    else:
+        yield Trouble(code=Code.DATABASE_READ_ONLY, facts={"reason": reason_of(error)}, since=since)
+
+
+def is_writable(*, max_age: float = 0.0) -> bool:
+    """Return whether something could be written now; False also when nobody knows."""
+    return holds_lock() or _writing().error(max_age=max_age) is None
+
+
+def _writing() -> Attempt:
+    where = (connection.settings_dict[key] for key in ("ENGINE", "NAME", "HOST"))
+    return attempt_at(try_to_write, *where)
+
+
+def holds_lock() -> bool:
+    """Return whether this thread is in a transaction of SQLite's: trying, it would wait for itself."""
+    return connection.vendor == "sqlite" and connection.in_atomic_block
 
 
 def try_to_write(engine: str, name: str, _host: str) -> None:
@@ -211,13 +285,17 @@ def _write_to_sqlite(name: str) -> None:
     """Write a number of the file's header again: it belongs to the application, and none is kept in it."""
     if not Path(name).is_file():
         return
-    with closing(sqlite3.connect(f"file:{quote(name)}?mode=rw", uri=True, timeout=1)) as database:
-        try:
-            (number,) = database.execute("PRAGMA user_version").fetchone()
-            database.execute(f"PRAGMA user_version = {int(number)}")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                raise
+    address = f"file:{quote(name)}?mode=rw"
+    with closing(sqlite3.connect(address, uri=True, timeout=LOCKED_AFTER)) as database:
+        (number,) = database.execute("PRAGMA user_version").fetchone()
+        database.execute(f"PRAGMA user_version = {int(number)}")
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }
 
 
 def _write_to_postgresql() -> None:
@@ -261,13 +339,20 @@ def write_to_redis(address: str, prefix: str) -> None:
 
 
 def _trouble(
-    code: Code, attempt: Attempt, error: BaseException, *, part: str = "", is_serious: bool = True
+    code: Code,
+    attempt: Attempt,
+    error: BaseException,
+    *,
+    part: str = "",
+    where: Path | None = None,
+    is_serious: bool = True,
 ) -> Trouble:
+    reason = reason_of(error)
     return Trouble(
         code=code,
         subject=f"{nodes.host()} {part}".strip(),
         severity=Severity.SERIOUS if is_serious else Severity.WARNING,
-        facts={"host": nodes.host(), "reason": reason_of(error)},
+        facts={"host": nodes.host(), "reason": f"{where}: {reason}" if where else reason},
         since=attempt.since or timezone.now(),
     )
 

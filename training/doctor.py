@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 ANSWER = "training.tasks.answer"
 PATIENCE = 10.0  # seconds that the queue, and the database, have to answer
+HEARING = 5.0  # seconds within which a queue node says that it lives
 MAIL_PATIENCE = 5.0  # seconds
 READING = 30.0  # seconds for the older files: hashing all of them may take long
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)")
@@ -77,17 +78,21 @@ def examine() -> Iterator[Result]:
 
 def tried(check: Callable[[], Iterator[Result]]) -> Iterator[Result]:
     """The check's results; whatever it raises is one too, and the next check is run."""
-    name = check.__name__.replace("_", " ")
     try:
         yield from check()
-    except Exception as error:  # the point of it: a doctor names what it meets, and goes on
-        logger.debug("%s cannot be examined", name, exc_info=error)
-        reason = dependencies.reason_of(error)
-        yield _fail(
-            name, f"cannot be examined: {type(error).__name__}: {reason}", "LOG_LEVEL=DEBUG shows where."
-        )
-        if isinstance(error, DatabaseError) and not connection.in_atomic_block:
-            connection.close()
+    except Exception as error:  # noqa: BLE001  # the point of it: a doctor names what it meets, and goes on
+        yield _unexamined(check, error)
+
+
+def _unexamined(look: Callable[[], object], error: Exception) -> Result:
+    name = look.__name__.replace("_", " ")
+    logger.debug("%s cannot be examined", name, exc_info=error)
+    if isinstance(error, DatabaseError) and not connection.in_atomic_block:
+        connection.close()
+    reason = dependencies.reason_of(error)
+    return _fail(
+        name, f"cannot be examined: {type(error).__name__}: {reason}", "LOG_LEVEL=DEBUG shows where."
+    )
 
 
 def fix() -> list[str]:
@@ -285,7 +290,7 @@ def database() -> Iterator[Result]:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = '30s'")
-    unwritable = list(dependencies.database_read_only())
+    unwritable = list(dependencies.database_read_only(patience=PATIENCE))
     yield from (_result("database", trouble) for trouble in unwritable)
     if not unwritable:
         yield _ok("database", f"{connection.vendor} answers")
@@ -334,7 +339,11 @@ def files() -> Iterator[Result]:
     """
     newest = upkeep.newest_backup() or Backup.objects.available().first()
     matter = {"active version": ModelVersion.objects.active(), "newest backup": newest}
+    inactive = list(troubles.no_active_version())
+    yield from (_result("active version", trouble) for trouble in inactive)
     for about, stored in matter.items():
+        if stored is None and about == "active version" and inactive:
+            continue
         if stored is None:
             yield _warn(about, "none", "Train, or take backups in: python manage.py adopt_backups.")
         else:
@@ -378,7 +387,7 @@ def own_libraries() -> Iterator[Result]:
 
 def queue() -> Iterator[Result]:
     """A message there and back, unless the worker trains just now."""
-    if not nodes.alive().exists():
+    if not _hears_a_node():
         yield _fail("queue", "no node lives", "python manage.py qcluster, or systemctl start anomalies-queue")
     elif TrainingSession.objects.active().exists():
         yield _ok("queue", "is training")
@@ -390,6 +399,14 @@ def queue() -> Iterator[Result]:
         yield _fail("queue", f"did not answer within {PATIENCE:g} s", "Restart it and read its log.")
     else:
         yield _ok("queue", f"answered in {seconds:.1f} s")
+
+
+def _hears_a_node() -> bool:
+    """Return whether one lives. It has the time to say so when the database could not be written before."""
+    until = time.monotonic() + min(PATIENCE, HEARING)
+    while not (is_alive := nodes.alive().exists()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return is_alive
 
 
 def round_trip() -> float | None:
@@ -411,8 +428,31 @@ def round_trip() -> float | None:
 
 
 def findings() -> Iterator[Result]:
-    """What the watch knows, or would find: schedule, clock, backups, notices, files."""
-    looks = (
+    """Yield what the watch wrote down, and what it would find now; a look that fails is a line of its own.
+
+    Files are not looked for in a storage that cannot be reached: each look would wait for it.
+    """
+    found: dict[tuple[str, str], Trouble] = {}
+    failed: list[Result] = []
+    for look in _looks():
+        try:
+            for trouble in look():
+                found[trouble.key] = trouble
+        except Exception as error:  # noqa: BLE001  # as in `tried`
+            failed.append(_unexamined(look, error))
+    told = [trouble for trouble in found.values() if trouble.code != Code.QUEUE_SILENT]  # `queue` tells that
+    yield from (_result(trouble.code.value, trouble) for trouble in told)
+    yield from failed
+    if not (told or failed):
+        yield _ok("findings", "none")
+
+
+def _looks() -> list[Callable[[], Iterable[Trouble]]]:
+    looks: list[Callable[[], Iterable[Trouble]]] = [
+        troubles.written_down,
+        troubles.live,
+        troubles.queue_silent,
+        troubles.session_stuck,
         troubles.schedule_troubles,
         troubles.clock_off,
         troubles.backup_due,
@@ -421,16 +461,12 @@ def findings() -> Iterator[Result]:
         troubles.trainings_failing,
         troubles.nodes_incompatible,
         troubles.versions_not_compared,
-    )
-    found = {trouble.key: trouble for trouble in troubles.current() if trouble.code != Code.QUEUE_SILENT}
-    found |= {trouble.key: trouble for look in looks for trouble in look()}
-    if not list(dependencies.storage_problems(max_age=60)):
-        asking = (troubles.storage_foreign, troubles.files_missing, troubles.files_damaged)
-        for look in (*asking, troubles.files_orphaned):
-            found |= {trouble.key: trouble for trouble in look()}
-    yield from (_result(trouble.code.value, trouble) for trouble in found.values())
-    if not found:
-        yield _ok("findings", "none")
+        troubles.files_damaged,
+    ]
+    problems = dependencies.storage_problems(max_age=60)
+    if all(trouble.code != Code.STORAGE_UNREACHABLE for trouble in problems):
+        looks += [troubles.storage_foreign, troubles.files_missing, troubles.files_orphaned]
+    return looks
 
 
 def people() -> Iterator[Result]:

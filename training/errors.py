@@ -73,6 +73,10 @@ class BackupError(TrainingError):
     """The backup does not exist any more, or does not verify."""
 
 
+class UnwritableBackupError(BackupError):
+    """The disk or the storage took no backup, or no file of one; nothing is left of the attempt."""
+
+
 class IncompatibleBackupError(BackupError):
     """The backup is sound, and this process's libraries cannot read its model: others' may."""
 

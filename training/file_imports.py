@@ -22,7 +22,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from training.database import database_now
-from training.datafiles import DataFileError, FileRecords, neutralise, read_files, read_titles
+from training.datafiles import DataFileError, FileRecords, neutralise, read_files
 from training.datafiles.cells import format_times
 from training.errors import NotAllowedNowError, StorageError
 from training.importing import import_records
@@ -194,7 +194,8 @@ def _look(received: FileImport) -> None:
     for name, count in _counts(records, counts).items():
         setattr(received, name, count)
     received.columns = [
-        [path.name, [[title, field or ""] for title, field in read_titles(path)]] for path in received.paths
+        [path.name, [[title, field or ""] for title, field in titles]]
+        for path, titles in zip(received.paths, records.titles, strict=True)
     ]
     received.first_rows = _first_rows(records)
     received.problems = [

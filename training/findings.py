@@ -97,6 +97,10 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
         _("Version %(version)s was not activated by itself: %(reason)s"),
         _("Look at its figures, then activate it, or keep the champion, on its page."),
     ),
+    Code.NO_ACTIVE_VERSION: (
+        _("No model version is active: nothing is predicted. The newest that can be used: %(version)s."),
+        _("Activate it on its page (Model versions), or restore a backup."),
+    ),
     Code.NODE_INCOMPATIBLE: (
         _("%(node)s has other libraries than the active version: %(reason)s"),
         _("Install the same release there (pip install -r requirements.txt), then start it again."),
@@ -127,6 +131,13 @@ WORDS: dict[str, tuple[Promise, Promise]] = {
     Code.DATABASE_READ_ONLY: (
         _("The database cannot be written: %(reason)s"),
         _("Look at the database's disk. Nothing new is accepted meanwhile; predictions go on."),
+    ),
+    Code.DATABASE_LOCKED: (
+        _("Nothing could be written to the database for %(seconds)d s: one transaction holds its lock."),
+        _(
+            "Find out what has its file open (fuser) and end that."
+            " Nothing new is accepted meanwhile; predictions go on."
+        ),
     ),
     Code.CACHE_UNREACHABLE: (
         _("%(host)s cannot reach Redis: %(reason)s"),

@@ -24,9 +24,8 @@ def import_records(
 ) -> RecordCounts:
     """Store the good rows in one transaction; with `dry_run`, count what would change and write nothing.
 
-    What the files have no column for is left as it is stored. Raises DataFileError, having stored
-    nothing, when a file was changed since it was checked. `track` passes the reports on and may
-    tell somebody how far it is.
+    What the files have no column for is left as it is stored. `track` passes the reports on and may tell
+    somebody how far it is.
     """
     if dry_run:
         return count_records(reports=track(_reports(records)), status=status)

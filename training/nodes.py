@@ -14,8 +14,10 @@ from itertools import chain
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from django.db import Error
 from django.db.models import Q, QuerySet
 
+from training import outages
 from training.database import database_now
 from training.ml import libraries
 from training.models import ModelVersion, QueueNode, WebNode
@@ -165,6 +167,15 @@ def _name(version: ModelVersion) -> str:
 
 
 def _beat(kind: type[QueueNode] | type[WebNode], **states: object) -> None:
+    """Write that this process lives. Where that fails, others cannot say so either: it is remembered."""
+    try:
+        _write_beat(kind, **states)
+    except Error as error:
+        outages.note(error)
+        raise
+
+
+def _write_beat(kind: type[QueueNode] | type[WebNode], **states: object) -> None:
     now, pid = database_now(), os.getpid()
     mine = kind.objects.filter(identity=identity(), pid=pid)
     if mine.update(seen_at=now, **states):

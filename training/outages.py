@@ -35,6 +35,11 @@ class Kind(Enum):
     READ_ONLY = "The database cannot be written at the moment. Please try again later."
     FULL = "The database has no room left. Please try again later."
 
+    @property
+    def beginning(self) -> str:
+        """Return the fact alone, for the log."""
+        return self.value.partition(".")[0]
+
 
 class DatabaseUnavailableError(TrainingError):
     """The database does not answer, or cannot be written: nothing is wrong with the request."""
@@ -89,6 +94,14 @@ def kind_of(error: BaseException | None) -> Kind | None:
     return Kind.AWAY if isinstance(error, OperationalError | InterfaceError) else None
 
 
+def lacks_tables(error: BaseException) -> bool:
+    """Say whether a statement named a table or column that the database does not have: it is not migrated."""
+    cause = error.__cause__ if isinstance(error, Error) else None
+    if isinstance(cause, sqlite3.OperationalError):
+        return str(cause).startswith(("no such table", "no such column"))
+    return getattr(cause, "sqlstate", None) in {"42P01", "42703"}  # undefined table, undefined column
+
+
 # --- How long to wait --------------------------------------------------------------------------
 
 _patience: ContextVar[float | None] = ContextVar("database_patience", default=None)
@@ -138,7 +151,7 @@ class _Outage:
     """What this process knows: since when the database is away, and whether a thread asks it."""
 
     since: float | None = None  # on the monotonic clock
-    seen_at = -math.inf  # when it was last seen to be away
+    seen_at = -math.inf  # when it was last seen to be away, or to take nothing
     reason = ""
     is_probed = False
     lock = threading.Lock()
@@ -149,15 +162,23 @@ def is_away() -> bool:
     return _Outage.since is not None
 
 
-def was_away_within(seconds: float) -> bool:
-    """Whether this process saw the database away so lately: what others write regularly may be late then."""
+def was_unavailable_within(seconds: float) -> bool:
+    """Return whether this process saw the database away, or taking nothing, so lately.
+
+    What others write regularly may be late then.
+    """
     return time.monotonic() - _Outage.seen_at < seconds
 
 
 def note(error: BaseException) -> None:
-    """Remember that the database did not answer this moment, if the error says so; asks nothing."""
-    if kind_of(error) is Kind.AWAY:
-        _Outage.seen_at = time.monotonic()
+    """Remember that the database was unavailable this moment, if the error says so; asks nothing."""
+    if kind_of(error) is not None:
+        note_unavailable()
+
+
+def note_unavailable() -> None:
+    """Remember that the database was unavailable this moment: away, or it took nothing."""
+    _Outage.seen_at = time.monotonic()
 
 
 def require_database() -> None:
@@ -177,26 +198,34 @@ def report(error: BaseException) -> Kind | None:
 class FailureLog:
     """Log what is tried again and again: that it fails is one line, and that it does no longer another.
 
-    Of a database that is away `report` tells, once for the whole process, whatever asks it.
+    A database that is unavailable is one line for the whole process, whatever asks it: `report` tells that
+    it is away, and the first that meets another kind tells that.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._failing: set[str] = set()
 
     def failed(self, what: str, error: BaseException | str) -> None:
-        """Log it, unless it failed the last time too. `what` is a sentence, and the same each time."""
-        is_away = isinstance(error, BaseException) and report(error) is Kind.AWAY
-        level = logging.DEBUG if is_away or what in self._failing else logging.WARNING
-        self._logger.log(level, "%s: %s", what, " ".join(str(error).split()))
-        if not is_away:
-            self._failing.add(what)
+        """Log it, unless that is known. `what` is a sentence, and the same each time."""
+        kind = report(error) if isinstance(error, BaseException) else None
+        is_known = kind is Kind.AWAY or what in _failing or (kind is not None and kind in _failing.values())
+        fact = kind.beginning if kind else what
+        self._logger.log(
+            logging.DEBUG if is_known else logging.WARNING, "%s: %s", fact, " ".join(str(error).split())
+        )
+        if kind is not Kind.AWAY:
+            _failing[what] = kind
 
     def succeeded(self, what: str) -> None:
-        """Log that it no longer fails, if that was logged."""
-        if what in self._failing:
-            self._failing.remove(what)
-            self._logger.info("No longer: %s", what)
+        """Log that it no longer fails, if that was logged, and nothing else fails in the same way."""
+        if what not in _failing:
+            return
+        kind = _failing.pop(what)
+        if kind is None or kind not in _failing.values():
+            self._logger.info("No longer: %s", kind.beginning if kind else what)
+
+
+_failing: dict[str, Kind | None] = {}  # what failed when it was tried last, in this process
 
 
 def suspect() -> None:

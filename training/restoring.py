@@ -25,6 +25,7 @@ from training.errors import (
     SessionActiveError,
     StorageError,
     UnservableVersionError,
+    UnwritableBackupError,
 )
 from training.ml.errors import TamperedArtifactError
 from training.ml.failpoints import failpoint
@@ -315,7 +316,7 @@ def make_servable(version: ModelVersion, backup: Manifest) -> Manifest:
                 (directory / name).write_bytes(backup.read(name))
         return artifacts.read_back(ModelVersion, version.name)
     except OSError as error:
-        raise BackupError(f"The model could not be written: {error.strerror}.") from error
+        raise UnwritableBackupError(f"The model could not be written: {error.strerror}.") from error
     except (TamperedArtifactError, UnservableVersionError) as error:
         raise BackupError(str(error)) from error
 

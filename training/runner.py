@@ -25,6 +25,7 @@ from training.errors import (
     StorageError,
     TrainingError,
     UnservableVersionError,
+    UnwritableBackupError,
 )
 from training.ml import bundle, libraries
 from training.ml.errors import MLError
@@ -88,9 +89,9 @@ def run_attempt(session_id: int, number: int) -> None:
         _train(Attempt(session_id=session_id, number=number))
     except LeaseLostError as error:
         logger.warning("%s", error)
+    except (UnwritableBackupError, StorageError) as error:
+        sessions.fail(session_id, number, reason=str(error), cause=TrainingSession.Cause.DISK)
     except (TrainingError, MLError) as error:
-        sessions.fail(session_id, number, reason=str(error))
-    except StorageError as error:
         sessions.fail(session_id, number, reason=str(error))
     except OSError as error:
         reason = f"The disk refused: {error.strerror or error}."

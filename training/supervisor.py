@@ -31,6 +31,7 @@ failures = FailureLog(logger)
 
 TICK = 0.2  # seconds between looks at the subprocess
 BEAT = 2.0  # seconds between heartbeats: how long a request to cancel may go unheard
+HEARTBEAT = "A heartbeat of the training session failed"
 LEAVE = 5.0  # seconds that the subprocess has to end after its session
 
 
@@ -122,7 +123,7 @@ def _settle(end: End, child: Child, session_id: int, attempt: int) -> int | None
 def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, listener: Listener) -> End:
     """Renew the lease while the subprocess works. Raises LeaseLostError."""
     started = renewed = time.monotonic()
-    due, heartbeat = started, f"A heartbeat of training session {session_id} failed"
+    due = started
     while child.exit_code is None:
         now = time.monotonic()
         if stop.is_set():
@@ -137,10 +138,10 @@ def _watch(child: Child, session_id: int, attempt: int, stop: StopRequest, liste
                 if end := _beat(child, session_id, attempt):
                     return end
                 renewed = now
-                failures.succeeded(heartbeat)
+                failures.succeeded(HEARTBEAT)
                 listener.on_beat()
             except (OperationalError, InterfaceError) as error:
-                failures.failed(heartbeat, error)
+                failures.failed(HEARTBEAT, error)
                 connection.close()
         listener.on_tick()
         stop.wait(TICK)

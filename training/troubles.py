@@ -7,9 +7,10 @@ at any moment, also when no queue's watch lives to write it down, is `live`.
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -40,9 +41,14 @@ Status = TrainingSession.Status
 LIVE = {Code.QUEUE_SILENT, Code.NODE_SILENT, Code.SESSION_UNCLAIMED, Code.LEASE_EXPIRED}
 FRESH = 10.0  # seconds for which what was tried is not tried again by `live`
 OVERDUE_AFTER = timedelta(minutes=10)
+ACTIVATED_AFTER = timedelta(minutes=10)  # from the first training to its activation
 NOTICES_LATE = timedelta(hours=1)
 CLOCK_TOLERANCE, CLOCK_LIMIT = 2.0, 5.0  # seconds: a warning, and serious
-HEARD_AGAIN = 10.0  # seconds within which whoever lives has said so, once the database is back
+# Seconds within which whoever lives has said so, once the database is back. A web node sees every ten seconds
+# that it cannot be written; a queue node speaks within four.
+HEARD_AGAIN = 15.0
+CAUGHT_UP = 60.0  # seconds within which what waited for the database is done
+WRITTEN_LATELY = 2.0  # seconds for which a database that was written counts as one that can be
 FAILURES = 3  # trainings in a row that are no accident
 FAILURES_LOOKED_AT = 20
 DATABASE, TEMPORARY = "database", "temporary"  # disks beside that of MEDIA_ROOT, in subjects
@@ -55,11 +61,16 @@ def current() -> list[Trouble]:
     Of what several nodes found, the worst. What a later release found has no words here: it is left out.
     """
     seen = {trouble.key: trouble for trouble in [*queue_silent(), *session_stuck(), *live()]}
-    for row in Finding.objects.current().filter(code__in=set(Code.values) - LIVE):
-        found = trouble_of(row)
+    for found in written_down():
         here = seen.get(found.key)
         seen[found.key] = replace(here, since=min(here.since, found.since)) if here else found
     return sorted(seen.values(), key=lambda trouble: trouble.severity)
+
+
+def written_down() -> Iterator[Trouble]:
+    """Yield what the watch found and is not gone, but for what whoever asks sees by himself."""
+    for row in Finding.objects.current().filter(code__in=set(Code.values) - LIVE):
+        yield trouble_of(row)
 
 
 def live() -> list[Trouble]:
@@ -82,11 +93,11 @@ def live() -> list[Trouble]:
 
 def queue_silent() -> Iterator[Trouble]:
     """No node lives; or one of several does not. One that ended in order has as long to be started again."""
-    if _is_too_early():
-        return
     asked = database_now()  # not after an answer that was long in coming
     rows = list(QueueNode.objects.all())
     silent = [row for row in rows if row.seen_at <= asked - nodes.SILENT_AFTER]
+    if _is_too_early() or (silent and not silence_counts()):
+        return
     if len(silent) == len(rows):
         since = max((row.seen_at for row in silent), default=asked)
         yield Trouble(code=Code.QUEUE_SILENT, since=since)
@@ -104,14 +115,15 @@ def queue_silent() -> Iterator[Trouble]:
 
 def session_stuck() -> Iterator[Trouble]:
     """A session that nobody takes, or whose worker fell silent."""
-    if _is_too_early():
-        return
     claim, lease = (timedelta(seconds=s) for s in (settings.TRAINING_CLAIM_WAIT, settings.TRAINING_LEASE))
     asked = database_now()
-    for session in TrainingSession.objects.active():
+    active = list(TrainingSession.objects.active())
+    if _is_too_early():
+        return
+    for session in active:
         is_queued = session.status == Status.QUEUED
         since = session.queued_at if is_queued else session.heard_at
-        if asked - since > (claim if is_queued else lease):
+        if asked - since > (claim if is_queued else lease) and silence_counts():
             yield Trouble(
                 code=Code.SESSION_UNCLAIMED if is_queued else Code.LEASE_EXPIRED,
                 subject=str(session.pk),
@@ -197,6 +209,20 @@ def versions_not_compared() -> Iterator[Trouble]:
         )
 
 
+def no_active_version() -> Iterator[Trouble]:
+    """Yield that none of the versions is active, although one could be, or one was.
+
+    Not while a training is under way; nor in the minutes after the first one, which is activated by whoever
+    asked for it.
+    """
+    if ModelVersion.objects.active() or TrainingSession.objects.active().exists():
+        return
+    newest = ModelVersion.objects.usable().first()
+    was_active = Activation.objects.exclude(version=None).exists()
+    if was_active or (newest is not None and _is_late(newest.created_at, ACTIVATED_AFTER)):
+        yield Trouble(code=Code.NO_ACTIVE_VERSION, facts={"version": newest.pk if newest else "–"})
+
+
 # --- The files ---------------------------------------------------------------------------------
 
 
@@ -213,33 +239,57 @@ def files_orphaned() -> Iterator[Trouble]:
     """
     if artifacts.has_another_mark() or clock.jumped_within(artifacts.GRACE):
         return
-    found = [(Code.FILES_ORPHANED, kind, artifacts.orphans(kind)) for kind in (ModelVersion, Backup)]
-    found.append((Code.FILES_UNKNOWN, ModelVersion, artifacts.unknown_versions()))
-    found.append((Code.BACKUPS_UNKNOWN, Backup, artifacts.unknown_backups(artifacts.GRACE)))
-    for code, kind, names in found:
-        if names:
-            yield Trouble(
-                code=code,
-                subject=kind.DIRECTORY,
-                severity=Severity.WARNING,
-                facts={"where": kind.DIRECTORY, "count": len(names), "example": names[0]},
-            )
+    unknown = partial(artifacts.unknown_backups, artifacts.GRACE)
+    yield from _each(
+        partial(_orphaned, Code.FILES_ORPHANED, ModelVersion, partial(artifacts.orphans, ModelVersion)),
+        partial(_orphaned, Code.FILES_ORPHANED, Backup, partial(artifacts.orphans, Backup)),
+        partial(_orphaned, Code.FILES_UNKNOWN, ModelVersion, artifacts.unknown_versions),
+        partial(_orphaned, Code.BACKUPS_UNKNOWN, Backup, unknown),
+    )
+
+
+def _orphaned(
+    code: Finding.Code, model_class: type[artifacts.Stored], list_names: Callable[[], list[str]]
+) -> Iterator[Trouble]:
+    where = model_class.DIRECTORY
+    if names := list_names():
+        yield Trouble(
+            code=code,
+            subject=where,
+            severity=Severity.WARNING,
+            facts={"where": where, "count": len(names), "example": names[0]},
+        )
 
 
 def files_missing() -> Iterator[Trouble]:
-    """Rows that claim files which are not there."""
-    for model_class in (ModelVersion, Backup):
-        kept = model_class.objects.filter(pruned_at=None)
-        missing = [row for row in kept if not artifacts.is_there(row)]
-        # Looked at again: what was removed, or written anew, during the look is no trouble.
-        for row in kept.filter(pk__in=[row.pk for row in missing]) if missing else ():
-            if not artifacts.is_there(row):
-                yield Trouble(
-                    code=Code.FILES_MISSING,
-                    subject=row.path,
-                    severity=_severity_of(row),
-                    facts={"name": row.path},
-                )
+    """Yield rows that claim files which are not there. Raises OSError when some could not be looked at."""
+    yield from _each(partial(_missing, ModelVersion), partial(_missing, Backup))
+
+
+def _missing(model_class: type[artifacts.Stored]) -> Iterator[Trouble]:
+    kept = model_class.objects.filter(pruned_at=None)
+    missing = [row for row in kept if not artifacts.is_there(row)]
+    # Looked at again: what was removed, or written anew, during the look is no trouble.
+    for row in kept.filter(pk__in=[row.pk for row in missing]) if missing else ():
+        if not artifacts.is_there(row):
+            yield Trouble(
+                code=Code.FILES_MISSING,
+                subject=row.path,
+                severity=_severity_of(row),
+                facts={"name": row.path},
+            )
+
+
+def _each(*looks: Callable[[], Iterable[Trouble]]) -> Iterator[Trouble]:
+    """Yield what each of the looks finds; one that fails stops no other, and is raised at the end."""
+    failed: OSError | None = None
+    for look in looks:
+        try:
+            yield from look()
+        except OSError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def files_damaged() -> Iterator[Trouble]:
@@ -321,12 +371,13 @@ def _severity_of(row: artifacts.Stored) -> Finding.Severity:
 
 def notices_pile_up() -> Iterator[Trouble]:
     late = Delivery.objects.pending().filter(created_at__lt=database_now() - NOTICES_LATE)
-    if clock.jumped_within(OVERDUE_AFTER):
-        return
-    if oldest := late.order_by("created_at").first():
-        facts = {"count": late.count()}
+    oldest = late.order_by("created_at").first()
+    if oldest is not None and _is_late(oldest.created_at, NOTICES_LATE):
         yield Trouble(
-            code=Code.NOTICES_PILE_UP, severity=Severity.WARNING, facts=facts, since=oldest.created_at
+            code=Code.NOTICES_PILE_UP,
+            severity=Severity.WARNING,
+            facts={"count": late.count()},
+            since=oldest.created_at,
         )
 
 
@@ -380,14 +431,25 @@ class SteadyClock:
 clock = SteadyClock()
 
 
+def silence_counts() -> bool:
+    """Return whether who has not been heard of had the time to write that he lives.
+
+    Not while the database cannot be written, or nobody knows whether it can; nor in the moment after that, or
+    after a jump of the clock.
+    """
+    return dependencies.is_writable(max_age=WRITTEN_LATELY) and not _is_too_early()
+
+
 def _is_too_early() -> bool:
-    """Whether the clock jumped, or the database was away, so lately that who lives had no time to say so."""
-    return clock.jumped_within(nodes.SILENT_AFTER) or outages.was_away_within(HEARD_AGAIN)
+    """Whether the clock jumped, or the database was unavailable, so lately that nobody could say so since."""
+    return clock.jumped_within(nodes.SILENT_AFTER) or outages.was_unavailable_within(HEARD_AGAIN)
 
 
 def _is_late(moment: datetime, patience: timedelta) -> bool:
-    """By the wall clock, unless that jumped a moment ago."""
-    return moment < database_now() - patience and not clock.jumped_within(OVERDUE_AFTER)
+    """By the wall clock, unless that jumped, or the database could be written again, a moment ago."""
+    if clock.jumped_within(OVERDUE_AFTER) or outages.was_unavailable_within(CAUGHT_UP):
+        return False
+    return moment < database_now() - patience
 
 
 def _seconds_since(moment: datetime) -> int:

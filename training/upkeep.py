@@ -12,7 +12,7 @@ from django.conf import settings
 
 from training import artifacts, backups, nodes
 from training.database import database_now
-from training.errors import BackupError, IncompatibleBackupError, UnservableVersionError
+from training.errors import BackupError, IncompatibleBackupError, StorageError, UnservableVersionError
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,28 @@ def keep_up() -> None:
         backups.prune_backups()
 
 
+def verify_changed() -> None:
+    """Read back what serves and the newest backup where names or sizes of files changed: the row says why.
+
+    Names and sizes are looked at, no contents. A storage out of reach says nothing; other checks tell that.
+    """
+    for stored in _matter():
+        try:
+            if artifacts.has_changed(stored):
+                stored.refresh_from_db()  # what was removed or written anew during the look has not changed
+                if stored.is_usable and artifacts.has_changed(stored):
+                    _verify(stored)
+        except StorageError as error:
+            logger.debug("%s cannot be looked at: %s", stored.path, error)
+
+
+def _verify(stored: artifacts.Stored) -> None:
+    try:
+        artifacts.verify(stored)
+    except (BackupError, UnservableVersionError) as error:
+        logger.error("%s does not verify: %s", stored.path, error)  # noqa: TRY400  # the sentence says it
+
+
 def backup_due_since() -> datetime | None:
     """The moment from which a backup is due; None while the newest is young, or there is nothing to keep."""
     if not settings.BACKUP_EVERY_DAYS:
@@ -84,17 +106,20 @@ def newest_backup() -> Backup | None:
 
 def _unread() -> list[artifacts.Stored]:
     """What serves and the newest backup, when they were not read back lately; the others more seldom."""
-    matter: list[artifacts.Stored | None] = [
-        ModelVersion.objects.usable().filter(is_active=True).first(),
-        newest_backup(),
-    ]
+    matter = _matter()
     others: list[artifacts.Stored] = [
         *Backup.objects.available().filter(verification_error=""),
         *ModelVersion.objects.usable(),
     ]
-    due = [stored for stored in matter if stored is not None and verification_due_since(stored)]
+    due = [stored for stored in matter if verification_due_since(stored)]
     seldom = [stored for stored in others if stored not in matter]
     return [*due, *(stored for stored in seldom if verification_due_since(stored, times=SELDOM))]
+
+
+def _matter() -> list[artifacts.Stored]:
+    """Return what serves and the newest backup, unless they are known to be damaged."""
+    serving = ModelVersion.objects.usable().filter(is_active=True).first()
+    return [stored for stored in (serving, newest_backup()) if stored is not None]
 
 
 def _past(last: datetime | None, every: timedelta) -> datetime | None:

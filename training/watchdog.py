@@ -20,7 +20,7 @@ from django.utils import timezone, translation
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
-from training import artifacts, dependencies, nodes, notices, outages, schedules, sessions, troubles
+from training import artifacts, dependencies, nodes, notices, outages, schedules, sessions, troubles, upkeep
 from training.database import database_now
 from training.findings import Code, Severity, Trouble, trouble_of
 from training.models import Finding
@@ -33,7 +33,8 @@ REFUSED = "The database refused"
 TICK = 1.0  # seconds between looks at what is due
 LEAVE = 2.0  # seconds that it has to end
 AWAY = 10.0  # seconds between looks at the rest while the database is away
-OF_DATABASE = {Code.DATABASE_SILENT, Code.DATABASE_READ_ONLY}  # gone when a row can be written
+# Gone when a row can be written.
+OF_DATABASE = {Code.DATABASE_SILENT, Code.DATABASE_READ_ONLY, Code.DATABASE_LOCKED}
 KEPT = timedelta(days=30)  # findings that are gone
 
 
@@ -81,6 +82,15 @@ def find_foreign_storage() -> Iterable[Trouble]:
     return troubles.storage_foreign()
 
 
+def find_missing_files() -> Iterable[Trouble]:
+    """Have read back what matters and changed in name or size, and yield what is not there at all.
+
+    What does not verify is in its row then: `files_damaged` tells it, and `repairs` mends what serves.
+    """
+    upkeep.verify_changed()
+    return troubles.files_missing()
+
+
 CHECKS = (
     Check(
         codes=frozenset({Code.SESSION_UNCLAIMED, Code.LEASE_EXPIRED}),
@@ -103,6 +113,7 @@ CHECKS = (
     Check(codes=frozenset({Code.TRAININGS_FAILING}), find=troubles.trainings_failing, every=10),
     Check(codes=frozenset({Code.NODE_INCOMPATIBLE}), find=troubles.nodes_incompatible, every=10),
     Check(codes=frozenset({Code.VERSION_NOT_COMPARED}), find=troubles.versions_not_compared, every=10),
+    Check(codes=frozenset({Code.NO_ACTIVE_VERSION}), find=troubles.no_active_version, every=10),
     Check(codes=frozenset({Code.NOTICES_PILE_UP}), find=troubles.notices_pile_up, every=60),
     Check(codes=frozenset({Code.BACKUP_NEVER}), find=troubles.backup_never, every=60),
     Check(
@@ -113,7 +124,7 @@ CHECKS = (
     Check(
         codes=frozenset({Code.VERSION_DAMAGED, Code.BACKUP_DAMAGED}), find=troubles.files_damaged, every=10
     ),
-    Check(codes=frozenset({Code.FILES_MISSING}), find=troubles.files_missing, every=60, of_files=True),
+    Check(codes=frozenset({Code.FILES_MISSING}), find=find_missing_files, every=45, of_files=True),
     Check(codes=frozenset({Code.STORAGE_FOREIGN}), find=find_foreign_storage, every=60, of_files=True),
     Check(
         codes=frozenset({Code.FILES_ORPHANED, Code.FILES_UNKNOWN, Code.BACKUPS_UNKNOWN}),
@@ -134,7 +145,11 @@ CHECKS = (
         every=10,
         everywhere=True,
     ),
-    Check(codes=frozenset({Code.DATABASE_READ_ONLY}), find=dependencies.database_read_only, every=10),
+    Check(
+        codes=frozenset({Code.DATABASE_READ_ONLY, Code.DATABASE_LOCKED}),
+        find=dependencies.database_read_only,
+        every=10,
+    ),
     Check(codes=frozenset({Code.DISK_LOW}), find=troubles.disk_low, every=30, everywhere=True),
     Check(codes=frozenset({Code.CLOCK_OFF}), find=troubles.clock_off, every=60, everywhere=True),
 )
@@ -319,20 +334,26 @@ def _found_by(find: Callable[[], Iterable[Trouble]]) -> list[Trouble]:
 
 
 def run(check: Check) -> None:
-    """Look; mend what can be mended, and look again."""
-    found = list(check.find())
+    """Look; mend what can be mended, and look again. What is found before a look fails is noted, too."""
+    found: list[Trouble] = []
+    try:
+        for trouble in check.find():
+            found.append(trouble)  # noqa: PERF402  # what came before an error stays
+    except OSError:
+        note(check, found, is_whole=False)
+        raise
     note(check, found)
     if found and check.mend is not None:
         check.mend()
         note(check, list(check.find()), mended=True)
 
 
-def note(check: Check, found: Collection[Trouble], *, mended: bool = False) -> None:
-    """Make the rows say what was found: what is new is told, what is gone is closed."""
+def note(check: Check, found: Collection[Trouble], *, mended: bool = False, is_whole: bool = True) -> None:
+    """Make the rows say what was found: what is new is told; after a whole look, what is gone is closed."""
     known = {(row.code, row.subject): row for row in _rows_of(check)}
     wanted = {trouble.key: trouble for trouble in found}
     for key, row in known.items():
-        if key not in wanted:
+        if is_whole and key not in wanted:
             _close(row, mended=mended)
     for key, trouble in wanted.items():
         if key in known:

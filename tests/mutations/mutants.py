@@ -402,7 +402,7 @@ OUTAGES = (
     Mutant(
         name="a database that is back makes everybody late",
         path="training/troubles.py",
-        old=" or outages.was_away_within(HEARD_AGAIN)\n",
+        old=" or outages.was_unavailable_within(HEARD_AGAIN)\n",
         new="\n",
         suites=("tests/training/test_watchdog.py",),
     ),

@@ -1,10 +1,11 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event, Thread, current_thread
 from typing import Any, TypeVar
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from pytest_django import DjangoAssertNumQueries
 
 from predictions import predictor
@@ -29,6 +30,18 @@ def damage(version: ModelVersion) -> bytes:
 
 def repair(version: ModelVersion, content: bytes) -> None:
     (artifacts.directory_of(version) / "features.pkl").write_bytes(content)
+
+
+@contextmanager
+def taking_no_write() -> Iterator[None]:
+    """The database of this connection, as a standby or a read-only file is."""
+    refuse, allow = "PRAGMA query_only = 1", "PRAGMA query_only = 0"
+    if connection.vendor == "postgresql":
+        refuse, allow = "SET default_transaction_read_only = on", "SET default_transaction_read_only = off"
+    with connection.cursor() as cursor:
+        cursor.execute(refuse)
+        yield
+        cursor.execute(allow)
 
 
 def served(state: State) -> int:
@@ -151,6 +164,22 @@ class TestOneThread:
             predictor.current()
         said = f"{version} cannot be loaded; what served before keeps serving"
         assert [message for message in caplog.messages if "cannot be loaded" in message] == [said]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_sound_version_is_loaded_without_writing(self, version: ModelVersion) -> None:
+        """A database that is read-only, or locked by somebody, keeps no new process from serving."""
+        with taking_no_write():
+            assert served(predictor.current()) == version.pk
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_broken_version_has_its_reason_without_writing(self, version: ModelVersion) -> None:
+        damage(version)
+        with taking_no_write():
+            failure = predictor.current().failure
+        assert failure is not None
+        assert failure.reason == "'features.pkl' in published_1 was altered."
+        version.refresh_from_db()
+        assert version.verification_error == ""  # it is told once the row can be
 
     def test_back_to_the_version_that_still_serves_needs_no_load(
         self, version: ModelVersion, loads: Loads

@@ -5,7 +5,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from predictions import probes
+from predictions import predictor, probes
 from tests.predictions.test_api import no_database
 from training import artifacts
 from training.models import ModelVersion
@@ -55,6 +55,22 @@ def test_ready_with_a_model_for_one_query(
 def test_not_ready_with_a_model_that_cannot_be_loaded(client: Client, version: ModelVersion) -> None:
     (artifacts.directory_of(version) / "features.pkl").unlink()
     assert get(client, "/readyz") == not_ready("model")
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/predict"])
+def test_who_loads_for_long_keeps_nobody_waiting(
+    client: Client, version: ModelVersion, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(predictor, "LOADING", 0.01)
+    with predictor._predictor._loading:  # a storage is silent, say
+        report = {"anomaly_id": "P-1", "description": "fuite", "equipment_id": "eq-1", "equipment_name": ""}
+        answer = client.get(path) if path == "/readyz" else client.post(path, report, "application/json")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    if path == "/readyz":
+        assert answer.json()["reasons"] == ["loading"]
+    else:
+        assert answer.json()["message"] == "The model is being loaded. Please try again in a moment."
+    assert get(client, "/readyz") == READY
 
 
 def test_not_ready_without_a_database_before_a_model_was_loaded(

@@ -1,4 +1,5 @@
 import pytest
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from predictions import services
@@ -14,7 +15,7 @@ from predictions.services import (
     unsuggested,
 )
 from predictions.validation import validate_many
-from tests.factories import AnomalyFactory, ApprovedFactory
+from tests.factories import AnomalyFactory, ApprovedFactory, VersionFactory
 from tests.predictions.published import publish_version
 from training import artifacts, frames
 from training.errors import ModelNotLoadedError
@@ -159,6 +160,20 @@ def test_what_serves_is_explained() -> None:
     assert explain(State(loaded=loaded)) == "Version 6 serves."
     assert explain(State(loaded=loaded, failure=failure)) == f"Version 6 serves: {broken}"
     assert explain(State(failure=failure)) == f"No model serves: {broken}"
+    assert explain(State()).startswith("No model is active: train one with POST /train")
+
+
+def test_without_an_active_version_the_newest_that_could_serve_is_named(version: ModelVersion) -> None:
+    ModelVersion.objects.update(is_active=False)
+    assert explain(State()) == (
+        f"No model is active: activate version {version.pk} in the admin or with POST /train/reload,"
+        " or restore a backup."
+    )
+    VersionFactory.create(verification_error="damaged")  # which a reload would activate
+    assert explain(State()) == (
+        f"No model is active: activate version {version.pk} in the admin, or restore a backup."
+    )
+    ModelVersion.objects.update(pruned_at=timezone.now())
     assert explain(State()).startswith("No model is active: train one with POST /train")
 
 

@@ -22,6 +22,7 @@ from predictions.predictor import Predictor
 from tests.factories import QueueNodeFactory
 from tests.predictions.test_predictor import damage
 from tests.predictions.test_without_database import LEAK, no_database
+from training import dependencies
 from training.models import ModelVersion
 
 State = Callable[[ModelVersion, Predictor], AbstractContextManager[None]]
@@ -113,6 +114,17 @@ def test_health_issues_have_their_severity(client: Client, version: ModelVersion
     assert 'anomaly_findings{code="storage_unreachable"} 1.0' in text
     assert 'anomaly_health_issues{code="storage_unreachable",severity="serious"} 1.0' in text
     assert 'anomaly_health_issues{code="storage_unreachable",severity="warning"} 0.0' in text
+
+
+def test_while_nothing_can_be_written_nobody_counts_the_queues_nodes(
+    client: Client, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that cannot write that it lives is not known to be gone: no alert is for it."""
+    assert samples(client.get("/metrics").content.decode())["anomaly_queue_nodes"] == 0
+    monkeypatch.setattr(dependencies, "is_writable", lambda **_: False)
+    assert "anomaly_queue_nodes" not in samples(client.get("/metrics").content.decode())
+    QueueNodeFactory.create()
+    assert samples(client.get("/metrics").content.decode())["anomaly_queue_nodes"] == 1
 
 
 # --- From where they are asked -----------------------------------------------------------------

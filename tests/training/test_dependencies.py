@@ -6,9 +6,11 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from pytest_django import Settings
 from anomalyproject.env import env_cache
 from tests.queue_processes import wait_until
 from tests.storing import TestBucket
-from training import dependencies, troubles
+from training import dependencies, outages, troubles
 from training.findings import Code
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +90,83 @@ def test_media_that_are_full_or_read_only(small_disk: Path, settings: Settings) 
 def test_media_that_are_not_there(media_root: Path) -> None:
     shutil.rmtree(media_root)
     assert seen() == [("storage_unreachable", HOST, "No such file or directory")]
+
+
+@pytest.mark.parametrize("kind", ["model_versions", "model_backups", "imports"])
+def test_a_directory_that_is_a_file(kind: str, media_root: Path) -> None:
+    (media_root / kind).write_text("x")
+    reason = f"{media_root / kind}: Not a directory"
+    assert seen() == [("storage_read_only", f"{HOST} {kind}", reason)]
+    (media_root / kind).unlink()
+    (media_root / kind).mkdir()
+    assert seen() == []
+    assert list((media_root / kind).iterdir()) == []
+
+
+def test_a_directory_that_leads_nowhere(media_root: Path) -> None:
+    (media_root / "model_backups").symlink_to("gone")
+    reason = f"{media_root / 'model_backups'}: No such file or directory"
+    assert seen() == [("storage_unreachable", f"{HOST} model_backups", reason)]
+
+
+def test_a_directory_on_a_disk_of_its_own(small_disk: Path, media_root: Path) -> None:
+    (media_root / "model_versions").symlink_to(small_disk)
+    remount(small_disk, writable=False)
+    reason = f"{media_root / 'model_versions'}: Read-only file system"
+    assert seen() == [("storage_read_only", f"{HOST} model_versions", reason)]
+    remount(small_disk, writable=True)
+    assert seen() == []
+
+
+@pytest.mark.parametrize("operation", ["scandir", "open"])
+def test_a_directory_that_is_closed_to_us(
+    operation: str, media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by its permissions: the tests may run as root, who may do everything."""
+    closed, original = str(media_root / "model_backups"), getattr(os, operation)
+    Path(closed).mkdir()
+
+    def refuse(path: object, *arguments: object) -> object:
+        if str(path).startswith(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), closed)
+        return original(path, *arguments)
+
+    monkeypatch.setattr(os, operation, refuse)
+    assert seen() == [("storage_read_only", f"{HOST} model_backups", f"{closed}: Permission denied")]
+
+
+def test_what_is_wrong_with_all_is_told_once(small_disk: Path, settings: Settings) -> None:
+    settings.MEDIA_ROOT = small_disk
+    (small_disk / "model_backups").mkdir()
+    remount(small_disk, writable=False)
+    assert seen() == [("storage_read_only", HOST, "Read-only file system")]
+    remount(small_disk, writable=True)
+
+
+def test_the_copies_of_an_object_storage(bucket: TestBucket, media_root: Path) -> None:
+    (media_root / "cache").write_text("x")
+    places = [media_root / "cache" / kind for kind in ("model_versions", "model_backups")]
+    assert [reason for _, _, reason in seen()] == [f"{place}: Not a directory" for place in places]
+
+
+def test_several_directories_that_hang_are_waited_for_together(
+    media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("model_versions", "model_backups", "imports"):
+        (media_root / kind).mkdir()
+    released, original = threading.Event(), tempfile.NamedTemporaryFile
+
+    def hang(*, dir: Path, prefix: str) -> object:  # noqa: A002  # its name there
+        if dir != media_root:
+            released.wait(30)
+        return original(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr(dependencies, "PATIENCE", 0.5)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", hang)
+    begin = time.monotonic()
+    assert [code for code, _, _ in seen()] == ["storage_unreachable"] * 3
+    assert time.monotonic() - begin < 1.4
+    released.set()
 
 
 def test_a_disk_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +249,7 @@ def sqlite_on(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     database.close()
     monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.sqlite3")
     monkeypatch.setitem(connection.settings_dict, "NAME", str(path))
+    monkeypatch.setattr(dependencies, "holds_lock", lambda: False)  # the test's own transaction is elsewhere
     return path
 
 
@@ -189,12 +269,41 @@ def test_a_database_on_a_full_or_read_only_disk(sqlite_on: Path, small_disk: Pat
     assert seen() == []
 
 
-def test_a_database_that_is_busy_can_be_written(sqlite_on: Path) -> None:
-    with sqlite3.connect(sqlite_on, isolation_level=None) as busy:
-        busy.execute("BEGIN IMMEDIATE")
-        assert seen() == []
-        busy.execute("ROLLBACK")
-    busy.close()
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_database_that_is_busy_for_a_moment_can_be_written(sqlite_on: Path) -> None:
+    lock = locked(sqlite_on)
+    lock.__enter__()
+    timer = threading.Timer(0.3, lock.__exit__, (None, None, None))
+    timer.start()
+    assert seen() == []
+    timer.join()
+
+
+def test_a_database_that_stays_locked(sqlite_on: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks first waits no longer than for anything else, who asks next knows; afterwards it is gone."""
+    monkeypatch.setattr(dependencies, "LOCKED_AFTER", 1.0)
+    monkeypatch.setattr(dependencies, "PATIENCE", 0.2)
+    with locked(sqlite_on):
+        begin = time.monotonic()
+        assert troubles.live() == []
+        assert not dependencies.is_writable(max_age=60)
+        assert time.monotonic() - begin < 0.9
+        wait_until(lambda: bool(list(dependencies.database_read_only(max_age=60))))
+        begin = time.monotonic()
+        (found,) = troubles.live()
+        assert time.monotonic() - begin < 0.9
+        assert (found.code, found.subject, found.severity) == (Code.DATABASE_LOCKED, "", 1)
+        assert found.sentence.startswith("Nothing could be written to the database for 1 s:")
+        assert outages.was_unavailable_within(1)
+    wait_until(lambda: troubles.live() == [])
+    assert dependencies.is_writable()
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")

@@ -23,7 +23,14 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 from pytest_django import Settings
 
-from tests.factories import ApprovedFactory, QueueNodeFactory, SessionFactory, UserFactory, VersionFactory
+from tests.factories import (
+    ApprovedFactory,
+    BackupFactory,
+    QueueNodeFactory,
+    SessionFactory,
+    UserFactory,
+    VersionFactory,
+)
 from tests.queue_processes import Queue
 from tests.test_keep import free_port
 from training import backups, dependencies, doctor, nodes, schedules, troubles, upkeep, watchdog
@@ -263,6 +270,8 @@ def test_all_agree(
     monkeypatch.setattr(troubles, "FRESH", 0.0)
     monkeypatch.setattr("os.nice", lambda _by: 0)
     settings.CACHES = settings.CACHES  # put back after the test
+    if harm is fill_database:
+        monkeypatch.setattr(dependencies, "holds_lock", lambda: False)
     nodes.beat()
     harm(media_root)
     watchdog.look({})
@@ -289,6 +298,13 @@ def test_files_under_another_key(settings: Settings) -> None:
     assert found()["newest backup"] == ("fail", f"The signature of {backup.name} does not match.")
 
 
+def test_a_version_that_could_serve() -> None:
+    assert found()["active version"] == ("warn", "none")
+    version = VersionFactory.create(created_at=timezone.now() - timedelta(hours=1))
+    level, detail = found()["active version"]
+    assert (level, detail.endswith(f"that can be used: {version.pk}.")) == ("fail", True)
+
+
 def test_an_active_version_without_files() -> None:
     VersionFactory.create(is_active=True)
     result = found()
@@ -299,6 +315,39 @@ def test_a_queue_that_does_not_answer() -> None:
     nodes.beat()
     assert found()["queue"] == ("fail", "did not answer within 0.2 s")
     assert not OrmQ.objects.exists()
+
+
+def test_a_queue_has_the_time_to_say_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database may have been read-only until a moment ago."""
+    waits: list[float] = []
+
+    def speak(seconds: float) -> None:
+        waits.append(seconds)
+        nodes.beat()
+
+    monkeypatch.setattr("training.doctor.time.sleep", speak)
+    monkeypatch.setattr(doctor, "round_trip", lambda: 0.1)
+    assert next(doctor.queue()).level == doctor.Level.OK
+    assert len(waits) == 1
+
+
+def test_a_locked_database_is_not_the_queues_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for as long as it takes to know; what stands on it is not blamed."""
+    locked = Trouble(code=Code.DATABASE_LOCKED, facts={"seconds": 9})
+    asked: list[dict[str, float]] = []
+
+    def find(**how: float) -> Iterator[Trouble]:
+        asked.append(how)
+        yield locked
+
+    monkeypatch.setattr(dependencies, "database_read_only", find)
+    results = found()
+    assert {"patience": doctor.PATIENCE} in asked
+    assert results["database"] == (
+        "fail",
+        "Nothing could be written to the database for 9 s: one transaction holds its lock.",
+    )
+    assert "queue" not in results
 
 
 @pytest.mark.queue
@@ -321,6 +370,50 @@ def test_a_storage_out_of_reach_hides_no_other_finding(monkeypatch: pytest.Monke
 
     for look in ("storage_foreign", "files_missing", "files_damaged", "files_orphaned"):
         monkeypatch.setattr(troubles, look, out_of_reach)
-    monkeypatch.setattr(dependencies, "storage_problems", lambda **_: iter(["bucket"]))
+    away = Trouble(code=Code.STORAGE_UNREACHABLE, facts={"host": "a", "reason": "b"})
+    monkeypatch.setattr(dependencies, "storage_problems", lambda **_: iter([away]))
     monkeypatch.setattr(troubles, "clock_difference", lambda: 3_600.0)
-    assert Code.CLOCK_OFF.value in [result.about for result in doctor.findings()]
+    told = [result.about for result in doctor.findings()]
+    assert Code.CLOCK_OFF.value in told
+    assert "files missing" not in told
+
+
+def open_finding() -> None:
+    Finding.objects.create(
+        code=Code.TRAININGS_FAILING, severity=1, facts={"count": 3, "reason": "The data is empty."}
+    )
+
+
+def test_a_look_that_fails_hides_no_finding(media_root: Path) -> None:
+    """What is written down is listed, what the others find, too; and the failure is a line of its own."""
+    VersionFactory.create(is_active=True, name="version_1")
+    (media_root / Backup.DIRECTORY).write_text("x")
+    BackupFactory.create()
+    open_finding()
+    results = found()
+    assert results["trainings_failing"] == ("fail", "The last 3 trainings failed: The data is empty.")
+    assert results["files_missing"][1] == "The files of model_versions/version_1 are missing."
+    level, detail = results["files missing"]
+    assert (level, detail.split(":")[0]) == ("fail", "cannot be examined")
+    place = media_root / Backup.DIRECTORY
+    assert results["storage"][0] == "fail"
+    assert results["storage"][1].endswith(
+        f"cannot write where models and backups are kept: {place}: Not a directory"
+    )
+
+
+@pytest.mark.parametrize(
+    "broken", ["written_down", "live", "queue_silent", "files_damaged", "files_orphaned"]
+)
+def test_whichever_look_fails_the_others_are_listed(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Iterator[Trouble]:
+        yield from ()
+        raise RuntimeError("broken")
+
+    fail.__name__ = broken
+    monkeypatch.setattr(troubles, broken, fail)
+    monkeypatch.setattr(troubles, "clock_difference", lambda: 3_600.0)
+    open_finding()
+    told = [result.about for result in doctor.findings()]
+    expected = {"clock_off", "trainings_failing", broken.replace("_", " ")}
+    assert expected - set(told) == ({"trainings_failing"} if broken == "written_down" else set())

@@ -26,7 +26,7 @@ from tests.proxies import proxy
 from tests.test_keep import free_port
 from training import outages
 from training.models import Anomaly
-from training.outages import Kind, kind_of
+from training.outages import DatabaseUnavailableError, Kind, kind_of
 
 pytestmark = pytest.mark.django_db
 SQLITE = pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's own")
@@ -255,4 +255,19 @@ def test_what_is_tried_again_and_again_is_logged_when_it_begins_and_ends_to_fail
         "It cannot be read: two lines",
         "It cannot be written: full",
         "No longer: It cannot be read",
+    ]
+
+
+def test_an_unavailable_database_is_one_line_for_all_that_ask_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    error = DatabaseUnavailableError(Kind.FULL)
+    one, other = (outages.FailureLog(logging.getLogger(name)) for name in ("one", "other"))
+    for _ in range(2):
+        one.failed("One cannot be written", error)
+        other.failed("Another cannot be written", error)
+    one.succeeded("One cannot be written")
+    other.succeeded("Another cannot be written")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("one", f"The database has no room left: {error}"),
+        ("other", "No longer: The database has no room left"),
     ]

@@ -11,7 +11,7 @@ from django.utils import timezone
 from predictions import predictor
 from tests.storing import TestBucket
 from tests.trained import approved_records, identical, predictions, trained_version
-from training import artifacts, backups, nodes, repairs, restoring, watchdog
+from training import artifacts, backups, nodes, repairs, restoring, upkeep, watchdog
 from training.errors import StorageError, UnservableVersionError
 from training.findings import Code
 from training.ml.failpoints import POINTS, Crash, armed
@@ -71,6 +71,12 @@ def watch() -> None:
             watchdog.run(check)
 
 
+def watch_twice() -> None:
+    """What one look has read back and written into the row, the next one tells."""
+    watch()
+    watch()
+
+
 @pytest.mark.parametrize("harm", HARMS)
 def test_it_serves_again_and_that_is_told(
     version: ModelVersion,
@@ -96,6 +102,82 @@ def test_it_serves_again_and_that_is_told(
     assert f"Mended: {version} has its files back from {backup.name}" in caplog.messages
     watch()
     assert not Finding.objects.current().exists()
+
+
+def lose_file(directory: Path) -> None:
+    (directory / "neighbours.pkl").unlink()
+
+
+def rename_file(directory: Path) -> None:
+    (directory / "features.pkl").rename(directory / "features.old")
+
+
+def add_file(directory: Path) -> None:
+    (directory / "stray").touch()
+
+
+@pytest.mark.parametrize("harm", [cut, cut_twin, cut_manifest, lose_file, rename_file, add_file])
+def test_a_file_that_is_lost_or_cut_is_noticed_without_a_web_process(
+    version: ModelVersion, backup: Backup, harm: Callable[[Path], None]
+) -> None:
+    """The names and sizes tell; then it is read, and the finding says what is wrong."""
+    watch()
+    assert not Finding.objects.exists()
+    harm(artifacts.directory_of(version))
+    watch_twice()
+    assert [row.code for row in Finding.objects.current()] == [Code.VERSION_DAMAGED]
+    assert repairs.is_due()
+    assert repairs.repair_active_version() == backup
+    watch()
+    assert not Finding.objects.current().exists()
+
+
+def test_the_newest_backup_is_looked_at_too(backup: Backup) -> None:
+    older, newest = backup, backups.create_backup(kind=Backup.Kind.MANUAL)
+    for each in (older, newest):
+        cut_manifest(artifacts.directory_of(each))
+    watch()
+    watch()
+    assert [row.subject for row in Finding.objects.current()] == [newest.name]
+    watch()  # at the one before, since that one cannot be restored any more
+    assert {row.subject for row in Finding.objects.current()} == {older.name, newest.name}
+
+
+def test_sound_files_are_listed_and_not_read(
+    each_storage: TestBucket | None, version: ModelVersion, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifests once, to know the sizes."""
+    watch()
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.shelves.directories.verify_directory", read)
+        patch.setattr("training.shelves.directories.read_manifest", read)
+        patch.setattr("training.shelves.bucket.Bucket.download", read)
+        watch()
+    assert not Finding.objects.exists()
+
+
+def test_an_object_that_is_cut_is_noticed(bucket: TestBucket, version: ModelVersion, backup: Backup) -> None:
+    watch()
+    assert not Finding.objects.exists()
+    bucket.write(f"{version.path}/features.pkl", bucket.read(f"{version.path}/features.pkl")[:-1])
+    watch_twice()
+    assert [row.code for row in Finding.objects.current()] == [Code.VERSION_DAMAGED]
+
+
+def test_a_storage_that_cannot_be_reached_says_nothing_of_the_files(
+    version: ModelVersion, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StorageError("The object storage does not answer.")
+
+    monkeypatch.setattr(artifacts, "files_of", fail)
+    upkeep.verify_changed()
+    version.refresh_from_db()
+    assert version.verification_error == ""
 
 
 def test_files_that_vanish_are_noticed_without_a_web_process(version: ModelVersion, backup: Backup) -> None:

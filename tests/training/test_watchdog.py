@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone, translation
@@ -41,6 +42,7 @@ from training import (
     versions,
     watchdog,
 )
+from training.errors import StorageError
 from training.findings import Code, Trouble, trouble_of
 from training.ml import libraries
 from training.models import (
@@ -187,6 +189,70 @@ def test_a_database_that_is_back_lets_who_lives_say_so_first(monkeypatch: pytest
     assert {trouble.code for trouble in troubles.current()} == {Code.QUEUE_SILENT, Code.LEASE_EXPIRED}
 
 
+READ_ONLY = "cannot execute UPDATE in a read-only transaction"
+
+
+@pytest.fixture
+def unwritable(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The database answers and takes nothing, until the patch is undone."""
+    with monkeypatch.context() as patch:
+        patch.setattr(dependencies, "_attempts", {})
+        patch.setattr(dependencies, "holds_lock", lambda: False)
+        patch.setattr(dependencies, "try_to_write", lambda *_: (_ for _ in ()).throw(OSError(30, READ_ONLY)))
+        yield patch
+
+
+def test_a_database_that_takes_nothing_makes_nobody_silent(
+    unwritable: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who lives cannot write so; and when it can be written again, has some seconds to do it."""
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    SessionFactory.create(status=TrainingSession.Status.RUNNING, heartbeat_at=timezone.now() - ONE)
+    assert [trouble.code for trouble in troubles.current()] == [Code.DATABASE_READ_ONLY]
+    unwritable.undo()
+    assert troubles.current() == []
+    monkeypatch.setattr(outages._Outage, "seen_at", time.monotonic() - troubles.HEARD_AGAIN)
+    assert {trouble.code for trouble in troubles.current()} == {Code.QUEUE_SILENT, Code.LEASE_EXPIRED}
+
+
+def test_while_nobody_knows_whether_it_can_be_written_nobody_is_silent(
+    unwritable: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+    unwritable.setattr(dependencies, "try_to_write", lambda *_: released.wait(30))
+    unwritable.setattr(dependencies, "PATIENCE", 0.1)
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    assert troubles.current() == []
+    released.set()
+
+
+def test_a_sign_of_life_that_cannot_be_written_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By each process for itself: it need not have been asked while the database took nothing."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError from psycopg.errors.ReadOnlySqlTransaction(READ_ONLY)
+
+    QueueNode.objects.update(seen_at=timezone.now() - ONE)
+    assert [trouble.code for trouble in troubles.current()] == [Code.QUEUE_SILENT]
+    with monkeypatch.context() as patch:
+        patch.setattr(nodes, "_write_beat", refuse)
+        with pytest.raises(OperationalError):
+            nodes.beat_web()
+    assert troubles.current() == []
+
+
+def test_what_waited_for_the_database_is_not_late_at_once() -> None:
+    user = SimpleNamespace(get_username=lambda: "ines")
+    notices.send_test(listener=WebhookFactory.create(), user=user)  # type: ignore[arg-type]
+    Delivery.objects.update(created_at=timezone.now() - 90 * ONE)
+    Schedule.objects.update(next_run=timezone.now() - 90 * ONE)
+    outages.note_unavailable()
+    assert [*troubles.notices_pile_up(), *troubles.schedule_troubles()] == []
+    outages._Outage.seen_at = time.monotonic() - troubles.CAUGHT_UP
+    found = [*troubles.notices_pile_up(), *troubles.schedule_troubles()]
+    assert [trouble.code for trouble in found] == [Code.NOTICES_PILE_UP, Code.SCHEDULE_OVERDUE]
+
+
 def test_an_answer_that_was_long_in_coming_makes_nobody_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are compared with the moment at which they were asked for, not with that of the answer."""
     moment, read = [timezone.now()], QueueNode.objects.all
@@ -245,6 +311,29 @@ def test_rows_without_files(media_root: Path) -> None:
     assert run(Code.FILES_MISSING) == []
 
 
+def test_files_are_missed_where_the_look_can_be_made(media_root: Path) -> None:
+    """The backups cannot be looked at: of the versions it is known all the same, and nothing is closed."""
+    lost = VersionFactory.create()
+    path = BackupFactory.create().path
+    assert set(run(Code.FILES_MISSING)) == {("files_missing", lost.path), ("files_missing", path)}
+    (media_root / Backup.DIRECTORY).write_text("x")
+    VersionFactory.create(name="later")
+    with pytest.raises(StorageError):
+        watchdog.run(check(Code.FILES_MISSING))
+    subjects = set(Finding.objects.current().values_list("subject", flat=True))
+    assert subjects == {lost.path, path, "model_versions/later"}
+
+
+@pytest.mark.parametrize(
+    "instead", [lambda place: place.symlink_to(place.parent), lambda place: place.touch()]
+)
+def test_what_is_no_directory_is_missing(instead: Callable[[Path], None], media_root: Path) -> None:
+    version = VersionFactory.create()
+    (media_root / ModelVersion.DIRECTORY).mkdir()
+    instead(media_root / version.path)
+    assert run(Code.FILES_MISSING) == [("files_missing", version.path)]
+
+
 @pytest.mark.parametrize(
     ("model_class", "make", "code"),
     [
@@ -272,6 +361,41 @@ def test_backups_that_grow_old_and_are_not_read(settings: Settings) -> None:
     assert Finding.objects.get(code="backup_old").facts == {"days": 9}
     BackupFactory.create(created_at=timezone.now(), verified_at=timezone.now(), name="backup_20270101_000000")
     assert run(Code.BACKUP_OLD) == []
+
+
+def test_a_new_installation_needs_no_active_version() -> None:
+    assert run(Code.NO_ACTIVE_VERSION) == []
+    VersionFactory.create(created_at=timezone.now())
+    assert run(Code.NO_ACTIVE_VERSION) == []
+
+
+def test_a_first_version_that_nobody_activates() -> None:
+    version = VersionFactory.create(created_at=timezone.now() - timedelta(minutes=11))
+    session = SessionFactory.create()
+    assert run(Code.NO_ACTIVE_VERSION) == []
+    session.delete()
+    assert run(Code.NO_ACTIVE_VERSION) == [("no_active_version", "")]
+    versions.set_active(version=version, reason=Activation.Reason.FIRST)
+    assert run(Code.NO_ACTIVE_VERSION) == []
+
+
+def test_a_version_that_somebody_deactivated_or_deleted() -> None:
+    """At once, as something serious, with the newest that could serve."""
+    older, served = VersionFactory.create(created_at=timezone.now()), VersionFactory.create()
+    VersionFactory.create(verification_error="damaged")
+    versions.set_active(version=served, reason=Activation.Reason.REQUEST)
+    assert run(Code.NO_ACTIVE_VERSION) == []
+    ModelVersion.objects.update(is_active=False)
+    assert run(Code.NO_ACTIVE_VERSION) == [("no_active_version", "")]
+    (trouble,) = troubles.current()
+    assert (trouble.severity, trouble.facts) == (Finding.Severity.SERIOUS, {"version": served.pk})
+    assert trouble.sentence.endswith(f"The newest that can be used: {served.pk}.")
+    ModelVersion.objects.filter(pk=served.pk).update(pruned_at=timezone.now())
+    run(Code.NO_ACTIVE_VERSION)
+    assert troubles.current()[0].facts == {"version": older.pk}
+    ModelVersion.objects.update(pruned_at=timezone.now())
+    run(Code.NO_ACTIVE_VERSION)
+    assert troubles.current()[0].sentence.endswith("The newest that can be used: –.")
 
 
 def test_notices_that_pile_up() -> None:
@@ -610,7 +734,7 @@ def test_a_busy_database_is_no_finding(caplog: pytest.LogCaptureFixture) -> None
     notebook.write()
     assert not Finding.objects.exists()
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "The database refused: database is locked"
+        "The database is busy: database is locked"
     ]
 
 

@@ -15,14 +15,15 @@ NUL = "\0"
 class AdminAddressMiddleware:
     """Add a slash that is missing, and refuse what no page and no database can read.
 
-    Under /admin/ alone: the API's paths are exact, and its filters say what is wrong with a value.
+    Under /admin/, and the slash for every browser: to its clients the API's paths are exact, and its filters
+    say what is wrong with a value.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.method in {"GET", "HEAD"} and _misses_its_slash(request.path_info):
+        if request.method in {"GET", "HEAD"} and _is_for_a_person(request) and _misses_its_slash(request):
             return HttpResponsePermanentRedirect(request.get_full_path(force_append_slash=True))
         return self.get_response(request)
 
@@ -45,10 +46,14 @@ class AdminAddressMiddleware:
         return HttpResponseRedirect(request.path)
 
 
-def _misses_its_slash(path: str) -> bool:
-    if path != ROOT and (not path.startswith(f"{ROOT}/") or path.endswith("/")):
-        return False
-    return not _leads_to_a_page(path) and _leads_to_a_page(f"{path}/")
+def _is_for_a_person(request: HttpRequest) -> bool:
+    is_admin = f"{request.path_info}/".startswith(f"{ROOT}/")
+    return is_admin or "text/html" in request.headers.get("Accept", "")
+
+
+def _misses_its_slash(request: HttpRequest) -> bool:
+    path = request.path_info
+    return not path.endswith("/") and not _leads_to_a_page(path) and _leads_to_a_page(f"{path}/")
 
 
 def _leads_to_a_page(path: str) -> bool:

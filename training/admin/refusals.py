@@ -88,6 +88,10 @@ WORDS: list[tuple[re.Pattern[str], Promise]] = [
             _("%(file)s has more than %(most)s columns: keep those that count."),
         ),
         (
+            r"(?P<file>.+) has more than (?P<most>[\d,]+) empty lines: delete them\.",
+            _("%(file)s has more than %(most)s empty lines: delete them."),
+        ),
+        (
             r"(?P<file>.+) is not a readable CSV file: (?P<got>.+)\.",
             _("%(file)s is not a readable CSV file: %(got)s."),
         ),

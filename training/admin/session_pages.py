@@ -30,7 +30,7 @@ ADVICE: dict[str, Promise] = {
         "less to do."
     ),
     Cause.DISK: gettext_lazy(
-        "Make room under MEDIA_ROOT (remove old backups, for instance) and see that it can be written, "
+        "See that the storage (MEDIA_ROOT, or the object storage) answers, can be written and has room, "
         "then train again."
     ),
     Cause.DATA: gettext_lazy("Put right what the reason names, then train again."),

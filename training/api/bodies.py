@@ -36,7 +36,7 @@ class BodiesMiddleware:
         if not has_body(request):
             return None
         if encoding := _encoding_of(request):
-            sentence = f"Content-Encoding {encoding[:40]!r} is not supported: send the body as it is."
+            sentence = f"{encoding} is not supported: send the body as it is."
             response = error_response(request, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence)
             response.headers["Accept-Encoding"] = "identity"
             return response
@@ -75,8 +75,13 @@ def _receive_chunks(request: HttpRequest) -> HttpResponseBase | None:
 
 
 def _encoding_of(request: HttpRequest) -> str:
-    encoding: str = request.META.get("HTTP_CONTENT_ENCODING", "").strip()
-    return "" if encoding.lower() == "identity" else encoding
+    """Return the header and its value, if the body is encoded; of codings the server undoes chunks alone."""
+    plain = {"Content-Encoding": {"", "identity"}, "Transfer-Encoding": {"", "identity", "chunked"}}
+    for header, codings in plain.items():
+        value = request.headers.get(header, "").strip()
+        if {coding.strip().lower() for coding in value.split(",")} - codings:
+            return f"{header} {value[:40]!r}"
+    return ""
 
 
 def _foreign_charset(request: HttpRequest) -> str:

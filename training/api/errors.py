@@ -43,6 +43,7 @@ from training.errors import (
     StorageError,
     TrainingError,
     UnservableVersionError,
+    UnwritableBackupError,
 )
 from training.outages import DatabaseUnavailableError
 
@@ -62,6 +63,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelNotLoadedError: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
+    UnwritableBackupError: HTTPStatus.SERVICE_UNAVAILABLE,
     UnservableVersionError: HTTPStatus.INTERNAL_SERVER_ERROR,
     BackupError: HTTPStatus.INTERNAL_SERVER_ERROR,
     TrainingError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -102,7 +104,7 @@ def as_api_exception(exc: Exception) -> Exception:
         if isinstance(exc, kind):
             translated = exceptions.APIException(str(exc))
             translated.status_code = status
-            if isinstance(exc, DatabaseUnavailableError):
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
                 translated.wait = outages.RETRY_AFTER  # type: ignore[attr-defined]  # the header Retry-After
             return translated
     return exc

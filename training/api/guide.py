@@ -180,13 +180,17 @@ def outcome(session: TrainingSession) -> Response:
     """The answer to POST /train once the session ended. Raises NoWorkerError when no worker took it."""
     if session.cause == TrainingSession.Cause.NO_WORKER:
         raise NoWorkerError(session.reason)
+    if session.cause == TrainingSession.Cause.DISK:
+        headers = {"Retry-After": str(outages.RETRY_AFTER)}
+        return Response(result_of(session), status=status.HTTP_503_SERVICE_UNAVAILABLE, headers=headers)
     return Response(result_of(session), status=OUTCOMES[Status(session.status)])
 
 
 def result_of(session: TrainingSession) -> dict[str, Any]:
     numbers = {"training_session_id": session.pk, "is_training": False}
     if session.status != Status.SUCCEEDED:
-        return {"success": False, "error": session.reason, **numbers}
+        kept = " The records are kept." if session.cause == TrainingSession.Cause.DISK else ""
+        return {"success": False, "error": f"{session.reason}{kept}", **numbers}
     return {
         "success": True,
         "message": "Incremental training completed successfully",

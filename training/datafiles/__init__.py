@@ -3,7 +3,6 @@
 from training.datafiles.cells import CUSTOMER_FILES, neutralise
 from training.datafiles.errors import DataFileError
 from training.datafiles.reading import FileRecords, RowProblem, read_customer_directory, read_files
-from training.datafiles.tables import read_titles
 from training.datafiles.writing import write_customer_files
 
 __all__ = [
@@ -14,6 +13,5 @@ __all__ = [
     "neutralise",
     "read_customer_directory",
     "read_files",
-    "read_titles",
     "write_customer_files",
 ]

@@ -26,6 +26,7 @@ CUSTOMER_FILES = {
     "process_safety_score": "process_safty.csv",
 }
 
+DERIVED = "imp-"  # how an id begins that a row got from its content
 BESIDE_THE_SCORE = ("equipment_id", "system", "description", "detected_at", "equipment_name", "section")
 
 _FIELDS = {
@@ -83,5 +84,5 @@ def derive_ids(frame: pd.DataFrame) -> "pd.Series[str]":
     columns = (frame["equipment_id"], frame["description"], format_times(frame["detected_at"]))
     parts = zip(*(column.tolist() for column in columns), strict=True)
     digests = [hashlib.sha256("\0".join(part).encode()).hexdigest() for part in parts]
-    ids = [f"imp-{digest[:20]}" for digest in digests]
+    ids = [f"{DERIVED}{digest[:20]}" for digest in digests]
     return pd.Series(ids, index=frame.index, dtype="str")

@@ -1,8 +1,10 @@
 """What makes a row unfit to store: the rules and the words of `training.validation`, a column at a time."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 
 from training.ml.records import SCORE_COLUMNS, TEXT_COLUMNS
@@ -11,7 +13,7 @@ from training.rules import LIMITS, MAY_BE_BLANK, YEARS, score_problems, shown, t
 
 _UNSTORABLE = r"[\0\ud800-\udfff]"
 _NUMBER = r"[+-]?[0-9]+(?:[.,][0-9]*)?"
-_TIME = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
 _MAY_BE_BLANK = {*MAY_BE_BLANK, "anomaly_id"}
 
 # Row position, column, what is wrong with it.
@@ -34,8 +36,8 @@ def parse_scores(cells: "pd.Series[str]") -> "pd.Series[float]":
 
 def parse_times(cells: "pd.Series[str]") -> "pd.Series[pd.Timestamp]":
     """Naive UTC; NaT for what is no ISO 8601 date, or lies outside Python's years."""
-    texts = cells.str.strip()
-    sound = texts.where(texts.str.fullmatch(_TIME))
+    texts = pd.Series([text.strip() for text in cells], index=cells.index, dtype=object)
+    sound = texts.where(np.array([_TIME.fullmatch(text) is not None for text in texts], dtype=bool))
     times = pd.to_datetime(sound, format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
     times = times.astype("datetime64[us]")
     return times.where(times.between(datetime.min, datetime.max))  # noqa: DTZ901  # naive UTC, as in frames
@@ -44,12 +46,23 @@ def parse_times(cells: "pd.Series[str]") -> "pd.Series[pd.Timestamp]":
 def _unfit_texts(cells: pd.DataFrame) -> Iterator[Fault]:
     for field in (field for field in TEXT_COLUMNS if field in cells):
         texts, limit, blank = cells[field], LIMITS[field], field in _MAY_BE_BLANK
+        if _all_fit(texts.tolist(), limit, blank=blank):
+            continue
         unfit = (texts.str.len() > limit) | texts.str.contains(_UNSTORABLE)
         if not blank:
             unfit |= texts.str.strip() == ""
         for position, text in texts[unfit].items():
             for problem in text_problems(text, limit=limit, blank=blank):
                 yield _at(position), field, f"{field} {problem}"
+
+
+def _all_fit(texts: list[str], limit: int, *, blank: bool) -> bool:
+    """A quick look at a whole column: nearly all are sound."""
+    return (
+        max(map(len, texts), default=0) <= limit
+        and (blank or all(map(str.strip, texts)))
+        and re.search(_UNSTORABLE, "".join(texts)) is None
+    )
 
 
 def _missing_scores(cells: pd.DataFrame) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from training.datafiles.cells import BESIDE_THE_SCORE, CUSTOMER_FILES, customer_
 from training.datafiles.checks import find_faults, parse_scores, parse_times
 from training.datafiles.errors import DataFileError
 from training.datafiles.repeats import Ledger, Repetition, Repetitions, compare
+from training.datafiles.spool import Piece, Problem, Problems, Spool
 from training.datafiles.tables import Table, read_side_by_side, read_tables
 from training.ml.records import COLUMNS, SCORE_COLUMNS, TEXT_COLUMNS
 
@@ -39,17 +40,18 @@ class RowProblem:
 class FileRecords:
     """What files hold. rows_read = `rows_kept` + `rows_duplicate` + `rows_refused`.
 
-    Of a row that is left out only its number is held: the good rows, and what is wrong with the others, are
-    read again from the files. `unstated` names the optional columns that the files do not have.
+    The files are read once: their rows wait in `spool`, outside of memory. `unstated` names the optional
+    columns that the files do not have.
     """
 
     paths: tuple[Path, ...]
+    titles: list[list[tuple[str, str | None]]]  # of each file, with the columns of ours
     rows_read: int
     problem_count: int  # of the things that are wrong, several perhaps in a row
     unstated: tuple[str, ...]
     unsound: "npt.NDArray[np.int32]"  # positions of the rows that are wrong in themselves, ascending
     repetitions: Repetitions
-    stamps: list[tuple[int, int]]
+    spool: Spool
 
     @property
     def rows_refused(self) -> int:
@@ -69,15 +71,10 @@ class FileRecords:
         return pd.concat(self.frames(), ignore_index=True)
 
     def frames(self) -> Iterator[pd.DataFrame]:
-        """The good rows, in the files' order and piece by piece, with the columns of `training.ml.records`.
-
-        Raises DataFileError when a file is not the one that was checked.
-        """
+        """The good rows, in the files' order, piece by piece, with the columns of `training.ml.records`."""
         left_out = np.union1d(self.unsound, self.repetitions.positions)
-        for source in _read_sources(self.paths):
-            yield _parse(source.cells.drop(index=_between(left_out, source.cells.index).tolist()))
-        if _stamps(self.paths) != self.stamps:
-            raise DataFileError("A file was changed while it was read: try again.")
+        for piece, span in zip(self.spool, self.spool.spans, strict=True):
+            yield _parse(piece.cells.drop(index=_between(left_out, *span).tolist()))
 
     def problems(self) -> Iterator[RowProblem]:
         """Everything that is wrong with the refused rows, in their order."""
@@ -92,23 +89,24 @@ class FileRecords:
 
     def refused(self) -> Iterator[pd.DataFrame]:
         """The refused rows as the files have them, piece by piece, each with its `line` and its `reason`."""
-        for source, problems in self._refused():
+        for piece, problems in self._refused():
             positions = sorted(problems)
             reasons = ["; ".join(problem.message for problem in problems[at]) for at in positions]
-            lines = source.first.lines.loc[positions]
-            yield source.cells.loc[positions].assign(line=lines, reason=reasons)
+            yield piece.cells.loc[positions].assign(line=piece.lines.loc[positions], reason=reasons)
 
-    def _refused(self) -> Iterator[tuple["_Source", dict[int, list[RowProblem]]]]:
+    def _refused(self) -> Iterator[tuple[Piece, dict[int, list[RowProblem]]]]:
         """The pieces that have refused rows, with what is wrong with them by position."""
-        if not self.rows_refused:
-            return
-        others = self.repetitions.others
-        for source in _read_sources(self.paths):
-            problems = _problems(source)
-            for repetition in others.between(*_span(source.cells.index)):
-                problems[repetition.position] = [_problem_of(repetition, self.paths)]
-            if problems:
-                yield source, problems
+        for number, span in enumerate(self.spool.spans):
+            others = self.repetitions.others.between(*span)
+            if not len(others) and not len(_between(self.unsound, *span)):
+                continue
+            piece = self.spool[number]
+            problems = {
+                at: [RowProblem(file=file, line=line, message=said) for file, line, said in wrong]
+                for at, wrong in piece.problems.items()
+            }
+            problems |= {each.position: [_problem_of(each, self.paths)] for each in others}
+            yield piece, problems
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,14 +115,15 @@ class _Source:
 
     cells: pd.DataFrame
     owner: dict[str, Table]
+    titles: list[list[tuple[str, str | None]]]
 
     @property
     def first(self) -> Table:
         return self.owner["description"]
 
-    def problem(self, position: int, field: str, message: str) -> RowProblem:
+    def problem(self, position: int, field: str, message: str) -> Problem:
         table = self.owner[field]
-        return RowProblem(file=str(table.path), line=table.line_at(position), message=message)
+        return str(table.path), table.line_at(position), message
 
 
 def read_files(paths: Sequence[Path], *, most_rows: int | None = None) -> FileRecords:
@@ -137,7 +136,7 @@ def read_files(paths: Sequence[Path], *, most_rows: int | None = None) -> FileRe
     """
     stamps, rows_read, problem_count = _stamps(paths), 0, 0
     unsound = array("i")
-    ledger = Ledger()
+    ledger, spool = Ledger(), Spool()
     for source in _read_sources(paths):
         rows_read += len(source.cells)
         if most_rows is not None and rows_read > most_rows:
@@ -149,15 +148,19 @@ def read_files(paths: Sequence[Path], *, most_rows: int | None = None) -> FileRe
         unsound.extend(sorted(problems))
         problem_count += sum(map(len, problems.values()))
         ledger.enter(_parse(source.cells.drop(index=list(problems))), source.first.lines)
-    repetitions = _repetitions(paths, ledger)
+        spool.add(Piece(cells=source.cells, lines=source.first.lines, problems=problems))
+    if _stamps(paths) != stamps:
+        raise DataFileError("A file was changed while it was read: try again.")
+    repetitions = _repetitions(spool, ledger)
     return FileRecords(
         paths=tuple(paths),
+        titles=source.titles,
         rows_read=rows_read,
         problem_count=problem_count + len(repetitions.others),
         unstated=tuple(field for field in OPTIONAL if field not in source.cells),
         unsound=np.array(unsound, dtype=np.int32),
         repetitions=repetitions,
-        stamps=stamps,
+        spool=spool,
     )
 
 
@@ -177,8 +180,8 @@ def read_customer_directory(directory: Path) -> Iterator[pd.DataFrame]:
 def _read_plainly(directory: Path) -> Iterator[pd.DataFrame]:
     """As any files are read, and what is wrong is said. Raises DataFileError."""
     for source in _read_sources([directory / name for name in CUSTOMER_FILES.values()]):
-        for _, problem in _ragged(source):
-            raise DataFileError(f"{problem.file}:{problem.line}: {problem.message}.")
+        for _, (file, line, message) in _ragged(source):
+            raise DataFileError(f"{file}:{line}: {message}.")
         frame = _parse(source.cells)
         unreadable = _unreadable(frame, source.cells)
         if unreadable.any():
@@ -276,7 +279,7 @@ def _source(tables: Sequence[Table]) -> _Source:
     cells = tables[0].cells.drop(columns=list(SCORE_COLUMNS), errors="ignore")
     owner = dict.fromkeys(map(str, cells.columns), tables[0]) | scores
     cells = cells.assign(**{field: table.cells[field] for field, table in scores.items()})
-    return _Source(cells=_restored(cells), owner=owner)
+    return _Source(cells=_restored(cells), owner=owner, titles=[table.titles for table in tables])
 
 
 def _found_scores(table: Table) -> str:
@@ -316,7 +319,7 @@ def _restored(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(**{field: restore(cells[field]) for field in TEXT_COLUMNS if field in cells})
 
 
-def _problems(source: _Source) -> dict[int, list[RowProblem]]:
+def _problems(source: _Source) -> Problems:
     """What is wrong, by the rows' positions."""
     problems = {position: [problem] for position, problem in _ragged(source)}
     for position, field, message in find_faults(source.cells.drop(index=list(problems))):
@@ -324,7 +327,7 @@ def _problems(source: _Source) -> dict[int, list[RowProblem]]:
     return problems
 
 
-def _ragged(source: _Source) -> Iterator[tuple[int, RowProblem]]:
+def _ragged(source: _Source) -> Iterator[tuple[int, Problem]]:
     """The rows with too few or too many cells, by position; the first file that has it speaks."""
     seen: set[int] = set()
     for field in ("description", *SCORE_COLUMNS):
@@ -344,19 +347,19 @@ def _parse(cells: pd.DataFrame) -> pd.DataFrame:
     scores = {field: parse_scores(cells[field]) for field in SCORE_COLUMNS}
     times = parse_times(cells.get("detected_at", blank))
     frame = pd.DataFrame({**texts, "detected_at": times, **scores})[list(COLUMNS)]
-    given = frame["anomaly_id"].str.strip() != ""
-    return frame.assign(anomaly_id=frame["anomaly_id"].where(given, derive_ids(frame)))
+    blank_ids = [not text.strip() for text in frame["anomaly_id"]]
+    if any(blank_ids):
+        frame.loc[blank_ids, "anomaly_id"] = derive_ids(frame[blank_ids])
+    return frame
 
 
-def _repetitions(paths: Sequence[Path], ledger: Ledger) -> Repetitions:
-    """All rows whose id came before. Where the content differs, both rows are read again and compared."""
+def _repetitions(spool: Spool, ledger: Ledger) -> Repetitions:
+    """All rows whose id came before. Where the content differs, both rows are taken again and compared."""
     duplicates, unclear = ledger.repetitions()
     if not len(unclear):
         return duplicates
-    frames = (
-        _parse(source.cells.loc[_between(unclear.to_numpy(), source.cells.index)])
-        for source in _read_sources(paths)
-    )
+    among = [_between(unclear.to_numpy(), *span) for span in spool.spans]
+    frames = (_parse(spool[number].cells.loc[some]) for number, some in enumerate(among) if len(some))
     return duplicates + compare(frames, ledger.lines(unclear))
 
 
@@ -364,12 +367,7 @@ def _problem_of(repetition: Repetition, paths: Sequence[Path]) -> RowProblem:
     return RowProblem(file=str(paths[0]), line=repetition.line, message=repetition.message)
 
 
-def _span(positions: pd.Index) -> tuple[int, int]:
-    """The first of a piece's positions, and the one behind its last."""
-    return (int(positions[0]), int(positions[-1]) + 1) if len(positions) else (0, 0)
-
-
-def _between(positions: "npt.NDArray[np.int32]", piece: pd.Index) -> "npt.NDArray[np.int32]":
-    """Those of ascending positions that are a piece's."""
-    begin, end = np.searchsorted(positions, _span(piece))
+def _between(positions: "npt.NDArray[np.int32]", first: int, behind: int) -> "npt.NDArray[np.int32]":
+    """Those of ascending positions that are at least `first` and before `behind`."""
+    begin, end = np.searchsorted(positions, (first, behind))
     return positions[begin:end]

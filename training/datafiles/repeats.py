@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from training.datafiles.cells import derive_ids
+from training.datafiles.cells import DERIVED, derive_ids
 from training.ml.records import COLUMNS, SCORE_COLUMNS
 
 _ENTRY = np.dtype([("id", "S16"), ("content", "u8"), ("position", "i4"), ("line", "i4")])
@@ -157,4 +157,6 @@ def _contents(frame: pd.DataFrame) -> "npt.NDArray[np.generic]":
 
 
 def _derived(frame: pd.DataFrame) -> "pd.Series[bool]":
-    return frame["anomaly_id"] == derive_ids(frame)
+    derived = pd.Series([text.startswith(DERIVED) for text in frame["anomaly_id"]], frame.index, dtype=bool)
+    derived[derived] = frame.loc[derived, "anomaly_id"] == derive_ids(frame[derived])
+    return derived

@@ -11,8 +11,10 @@ import pandas as pd
 
 from training.datafiles.cells import field_of
 from training.datafiles.errors import DataFileError
-from training.datafiles.workbooks import MOST_COLUMNS, MOST_TEXT, is_workbook, read_workbook
+from training.datafiles.sheets import MOST_COLUMNS, MOST_TEXT
+from training.datafiles.workbooks import is_workbook, read_workbook
 
+MOST_BLANK = 1_048_576  # rows without any text: as many as a sheet of Excel has at all
 PIECE = 5_000  # rows read at a time: bounds memory
 PIECE_TEXT = 4_000_000  # characters of a piece's cells: bounds memory when cells are long
 MOST_ROW = 1_000_000  # characters of a row in a CSV
@@ -39,6 +41,7 @@ class Table:
     lines: "pd.Series[int]"
     widths: "pd.Series[int]"
     width: int  # cells in the header
+    titles: list[tuple[str, str | None]]  # each with the column of ours that it stands for
 
     @property
     def ragged(self) -> "pd.Series[bool]":
@@ -49,7 +52,8 @@ class Table:
         return int(self.lines.array[position - self.lines.index[0]])
 
 
-Row = tuple[int, int, tuple[str, ...]]  # its line, how many cells it has, those under known columns
+# Its line, how many cells it has, those under known columns, how many characters these have.
+Row = tuple[int, int, tuple[str, ...], int]
 
 
 class _File:
@@ -57,24 +61,25 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._rows = _rows(path)
-        self.titles = next((row for _, row in self._rows if any(row)), [])
+        self._rows = _filled(_rows(path), path)
+        _, self.titles = next(self._rows, (0, []))
         self.fields = _fields(path, self.titles)
 
     def rows(self) -> Iterator[Row]:
         """Those that hold any text. What stands under other columns than ours is not kept."""
         positions, width = list(self.fields), len(self.titles)
         for line, row in self._rows:
-            if any(row):
-                whole = row if len(row) >= width else [*row, *[""] * (width - len(row))]
-                cells = tuple([whole[at] for at in positions])
-                if max(map(len, cells), default=0) > MOST_TEXT:
-                    cells = tuple(cell[:MOST_TEXT] for cell in cells)  # still too long, and said to be
-                yield line, len(row), cells
+            whole = row if len(row) >= width else [*row, *[""] * (width - len(row))]
+            cells = tuple([whole[at] for at in positions])
+            length = sum(map(len, cells))
+            if length > MOST_TEXT:
+                cells = tuple(cell[:MOST_TEXT] for cell in cells)  # still too long, and said to be
+                length = sum(map(len, cells))
+            yield line, len(row), cells, length
 
     def table(self, rows: Sequence[Row], start: int) -> Table:
         index = pd.RangeIndex(start, start + len(rows))
-        columns = list(zip(*(cells for _, _, cells in rows), strict=True)) or [()] * len(self.fields)
+        columns = list(zip(*(cells for _, _, cells, _ in rows), strict=True)) or [()] * len(self.fields)
         cells = {
             field: pd.Series(texts, index=index, dtype=object)
             for field, texts in zip(self.fields.values(), columns, strict=True)
@@ -82,9 +87,10 @@ class _File:
         return Table(
             path=self.path,
             cells=pd.DataFrame(cells, index=index),
-            lines=pd.Series([line for line, _, _ in rows], index=index, dtype=int),
-            widths=pd.Series([width for _, width, _ in rows], index=index, dtype=int),
+            lines=pd.Series([row[0] for row in rows], index=index, dtype=int),
+            widths=pd.Series([row[1] for row in rows], index=index, dtype=int),
             width=len(self.titles),
+            titles=[(title[:_SHOWN], field_of(title)) for title in self.titles if title.strip()],
         )
 
 
@@ -110,19 +116,14 @@ def read_side_by_side(paths: Sequence[Path]) -> Iterator[tuple[Table, ...]]:
             if text > PIECE_TEXT:
                 break
             rows = [next(rest, None) for rest in remaining]
-            if ended := all(row is None for row in rows):
+            if ended := not any(rows):
                 break
             for piece, row in zip(pieces, rows, strict=True):
                 if row is not None:
                     piece.append(row)
-                    text += sum(map(len, row[2]))
+                    text += row[3]
         yield tuple(file.table(piece, start) for file, piece in zip(files, pieces, strict=True))
         start += max(map(len, pieces))
-
-
-def read_titles(path: Path) -> list[tuple[str, str | None]]:
-    """The titles, each with the column of ours that it stands for. Raises DataFileError."""
-    return [(title[:_SHOWN], field_of(title)) for title in _File(path).titles if title.strip()]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -131,6 +132,18 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         yield from read_workbook(path) if is_workbook(path) else _csv_rows(path)
     except OSError as error:
         raise DataFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _filled(rows: Iterator[tuple[int, list[str]]], path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Those that hold any text. Raises DataFileError when the others are more than MOST_BLANK."""
+    blank = 0
+    for line, row in rows:
+        if (row and row[0].strip()) or "".join(row).strip():
+            yield line, row
+            continue
+        blank += 1
+        if blank > MOST_BLANK:
+            raise DataFileError(f"{path} has more than {MOST_BLANK:,} empty lines: delete them.")
 
 
 def _fields(path: Path, titles: list[str]) -> dict[int, str]:

@@ -18,12 +18,13 @@ from django.conf import settings
 
 from training.shelves.base import TEMPORARY
 
+COPIES = "cache"  # below MEDIA_ROOT
 IN_USE = 600.0  # seconds since the last use that a copy is safe: somebody may still read from it
 
 
 class Copies:
     def __init__(self, kind: str, *, storage: str) -> None:
-        self.root = Path(settings.MEDIA_ROOT).resolve() / "cache" / kind
+        self.root = Path(settings.MEDIA_ROOT).resolve() / COPIES / kind
         self._storage = storage
 
     def workplace(self) -> Path:

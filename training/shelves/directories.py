@@ -90,6 +90,10 @@ class DirectoryShelf:
                     facts = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
             except FileNotFoundError:
                 return {}
+            except NotADirectoryError:  # of this name alone something else stands there
+                if not self.root.is_dir():
+                    raise
+                return {}
         return {file: StoredFile(size=each.st_size, modified=each.st_mtime) for file, each in facts.items()}
 
     def set_aside(self, name: str, aside: str) -> bool:

@@ -25,6 +25,17 @@ def test_a_slash_that_is_missing_is_added(client: Client, path: str, query: str)
         assert (response.status_code, response["Location"]) == (301, f"{path}/{query}")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/docs", "/api/v1/anomalies"])
+def test_a_browser_is_led_to_the_slash_and_a_client_told_that_there_is_nothing(
+    client: Client, path: str
+) -> None:
+    response = client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (response.status_code, response["Location"]) == (301, f"{path}/")
+    for headers in ({}, {"Accept": "application/json"}):
+        assert client.get(path, headers=headers).status_code == 404
+    assert client.post(path, headers={"Accept": "text/html"}).status_code == 404
+
+
 @pytest.mark.parametrize(
     "path", ["/admin/nothing", "/adminx", "/train/", "/train/status/", "/api/v1/anomalies"]
 )

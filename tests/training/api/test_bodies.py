@@ -49,6 +49,16 @@ def test_an_encoded_body_is_refused(client: Client, encoding: str) -> None:
     assert Anomaly.objects.count() == 0
 
 
+@pytest.mark.parametrize("codings", ["gzip, chunked", "deflate,chunked", "Chunked, gzip"])
+def test_a_body_that_was_encoded_on_the_way_is_refused(client: Client, codings: str) -> None:
+    response = report(client, HTTP_TRANSFER_ENCODING=codings)
+    assert refusal(response) == (
+        415,
+        f"Transfer-Encoding {codings!r} is not supported: send the body as it is.",
+    )
+    assert report(client, HTTP_TRANSFER_ENCODING="Chunked").status_code == 201
+
+
 def test_the_older_routes_refuse_it_in_their_form() -> None:
     response = Client().post("/predict", b"{}", content_type="application/json", HTTP_CONTENT_ENCODING="gzip")
     assert (response.status_code, response.json()["error"]) == (415, "Unsupported Media Type")

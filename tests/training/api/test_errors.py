@@ -45,6 +45,7 @@ def answer(error: Exception, form: str = "guide") -> tuple[int, Any]:
         (errors.NoWorkerError("Start one."), 503, "Start one."),
         (errors.UnservableVersionError("Broken."), 500, "Broken."),
         (errors.BackupError("Broken."), 500, "Broken."),
+        (errors.UnwritableBackupError("Full."), 503, "Full."),
         (errors.TrainingError("Anything else."), 500, "Anything else."),
         (errors.ModelNotLoadedError("Train first."), 503, "Train first."),
         (BodyTooLarge("Too large."), 413, "Too large."),
@@ -64,6 +65,12 @@ def test_each_error_has_its_status_in_both_forms(error: Exception, status: int, 
     assert older_status == status
     assert older_body["message"] == sentence
     assert set(older_body) == {"error", "message"}
+
+
+@pytest.mark.parametrize("error", [errors.NoWorkerError("Start one."), errors.ModelNotLoadedError("Train.")])
+def test_who_is_refused_for_a_while_is_told_for_how_long(error: Exception) -> None:
+    response = Raises.as_view(error=error, error_form="guide")(RequestFactory().get("/"))
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
 
 
 @pytest.mark.parametrize(

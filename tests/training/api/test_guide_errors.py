@@ -16,7 +16,7 @@ from tests.factories import BackupFactory, SessionFactory
 from tests.trained import approved_records, trained_version
 from tests.training.api.conftest import Works, cancel, claim, fail
 from tests.training.api.test_guide import RECORD, records, same, train
-from training import artifacts
+from training import artifacts, sessions
 from training.backups import create_backup
 from training.models import Anomaly, Backup, ModelVersion, TrainingSession
 
@@ -164,6 +164,20 @@ def test_a_failed_training_is_500_and_keeps_the_records(client: Client, works: W
         "is_training": False,
     }
     assert same(response.json(), expected)
+    assert Anomaly.objects.approved().count() == 3
+
+
+def test_a_training_that_the_disk_refused_is_503_and_keeps_the_records(client: Client, works: Works) -> None:
+    def refuse() -> None:
+        session = TrainingSession.objects.active().get()
+        reason = "The backup could not be written: No space left on device."
+        sessions.fail(session.pk, session.attempts, reason=reason, cause=TrainingSession.Cause.DISK)
+
+    works(claim, refuse)
+    response = train(client, records(3))
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    sentence = "The backup could not be written: No space left on device. The records are kept."
+    assert response.json()["error"] == sentence
     assert Anomaly.objects.approved().count() == 3
 
 

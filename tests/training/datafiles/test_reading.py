@@ -7,8 +7,17 @@ import pandas as pd
 import pytest
 
 from tests.training.datafiles.files import FAN, PUMP, TEXTS, TITLES, write_customer, write_single
-from training.datafiles import DataFileError, FileRecords, read_customer_directory, read_files, tables
+from training.datafiles import (
+    DataFileError,
+    FileRecords,
+    read_customer_directory,
+    read_files,
+    reading,
+    tables,
+)
+from training.datafiles.checks import Fault, find_faults
 from training.datafiles.reading import _read_plainly, _read_quickly
+from training.datafiles.spool import Piece, Spool
 from training.ml.records import COLUMNS, SCORE_COLUMNS
 
 
@@ -248,7 +257,7 @@ def test_pieces_give_what_the_whole_gives(
     again = read_files(paths)
     assert said(again) == said(whole)
     assert (again.rows_read, again.rows_kept, again.problem_count) == (7, 2, whole.problem_count)
-    assert max(map(len, whole.frames())) <= piece
+    assert max(map(len, again.frames())) <= piece
     assert whole.frame.equals(frame)
     assert said(whole) == [
         (
@@ -279,12 +288,72 @@ def test_lengths_are_told_of_whatever_the_pieces(
             read_files(paths)
 
 
-def test_files_that_change_meanwhile_are_not_stored(tmp_path: Path) -> None:
-    paths = write_customer(tmp_path, PUMP, FAN)
+def test_what_was_checked_is_what_is_given_whatever_becomes_of_the_files(tmp_path: Path) -> None:
+    paths = write_customer(tmp_path, PUMP, FAN, PUMP.replace("1/2/3", "9/2/3"))
     records = read_files(paths)
-    paths[0].write_text(paths[0].read_text().replace(",5\n", ",4.5\n"))
+    for path in paths:
+        path.unlink()
+    assert records.frame["availability_score"].tolist() == [1, 5]
+    assert [rows["line"].tolist() for rows in records.refused()] == [[4]]
+    assert len(list(records.problems())) == 1
+
+
+def test_files_that_change_while_they_are_read_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_customer(tmp_path, PUMP, FAN)
+
+    def change_and_find(cells: pd.DataFrame) -> list[Fault]:
+        paths[0].write_text(paths[0].read_text().replace(",5\n", ",4.5\n"))
+        return find_faults(cells)
+
+    monkeypatch.setattr(reading, "find_faults", change_and_find)
     with pytest.raises(DataFileError, match="A file was changed while it was read"):
-        list(records.frames())
+        read_files(paths)
+
+
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are opened as tables from now on."""
+    paths: list[Path] = []
+    rows = tables._rows
+
+    def note(path: Path) -> Iterator[tuple[int, list[str]]]:
+        paths.append(path)
+        return rows(path)
+
+    monkeypatch.setattr(tables, "_rows", note)
+    return paths
+
+
+def test_files_are_read_once_however_often_their_rows_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_customer(tmp_path, *MIXED)
+    seen = opened(monkeypatch)
+    monkeypatch.setattr(tables, "PIECE", 2)
+    records = read_files(paths)
+    for _ in range(2):
+        assert len(records.frame) == records.rows_kept
+        assert len(list(records.problems())) == records.problem_count
+        assert sum(map(len, records.refused())) == records.rows_refused
+    assert seen == paths
+
+
+def test_pieces_without_refused_rows_are_not_looked_at_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "PIECE", 1)
+    records = read_files(write_customer(tmp_path, PUMP, FAN.replace("5/1/2.5", "9/1/2.5"), PUMP))
+    taken: list[int] = []
+    take = Spool.__getitem__
+
+    def note(spool: Spool, number: int) -> Piece:
+        taken.append(number)
+        return take(spool, number)
+
+    monkeypatch.setattr(Spool, "__getitem__", note)
+    assert sum(map(len, records.refused())) == 1
+    assert taken == [1]
 
 
 def test_a_damaged_directory_is_not_restored_from(tmp_path: Path) -> None:

@@ -61,6 +61,24 @@ def test_semicolons_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> N
     assert table.lines.tolist() == [2, 3]
 
 
+@pytest.mark.parametrize("blank", ["", " ", ",", ";;;", "\t ,", '" "', "\r"])
+def test_lines_without_text_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    monkeypatch.setattr(tables, "MOST_BLANK", 3)
+    header = HEADER if ";" in blank else HEADER.replace(";", ",")
+    path = write_single(tmp_path / "x.csv", *[blank] * 3, "p-1", header=header)
+    if blank != "\r":
+        assert read_table(path).lines.tolist() == [5]
+    path = write_single(tmp_path / "y.csv", *[blank] * 4, "p-1", header=header)
+    with pytest.raises(DataFileError, match=r"y\.csv has more than 3 empty lines: delete them\.$"):
+        read_table(path)
+
+
+def test_lines_without_text_before_the_titles_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_BLANK", 3)
+    with pytest.raises(DataFileError, match="has more than 3 empty lines"):
+        read_table(write_single(tmp_path / "x.csv", ",", " ", "", HEADER, header=""))
+
+
 def test_rows_of_another_width_are_marked(tmp_path: Path) -> None:
     table = read_table(write_single(tmp_path / "x.csv", "p-1;a", "p-2;b;3", "p-3;c;3;4", header=HEADER))
     assert table.cells["description"].tolist() == ["a", "b", "c"]

@@ -21,8 +21,9 @@ from tests.training.datafiles.workbook_files import (
     write_archive,
     write_sheet,
 )
-from training.datafiles import DataFileError, read_files, workbooks
-from training.datafiles.tables import read_tables, read_titles
+from training.datafiles import DataFileError, read_files, sheets, unpacking, workbooks
+from training.datafiles.plain_items import PlainItems
+from training.datafiles.tables import read_tables
 from training.datafiles.workbooks import read_workbook
 from training.ml.records import COLUMNS
 
@@ -172,12 +173,127 @@ def test_a_cell_longer_than_any_column_costs_its_row(tmp_path: Path) -> None:
     assert (records.rows_kept, records.rows_refused) == (1, 1)
 
 
+def with_shared_text(path: Path, text: str, rows: int) -> Path:
+    """Rows whose descriptions are one string."""
+    shared = '<c t="s"><v>0</v></c>'
+    cells = [*map(text_cell, VALUES[2:])]
+    lines = (row([text_cell(f"A-{number}"), shared, *cells]) for number in range(2, rows + 2))
+    return write_sheet(
+        path, "".join(lines), parts={"xl/sharedStrings.xml": f"<sst><si><t>{text}</t></si></sst>"}
+    )
+
+
+def test_a_text_that_all_rows_share_is_read(tmp_path: Path) -> None:
+    path = with_shared_text(tmp_path / "a.xlsx", "é" * 300, 5_000)
+    assert read_files([path]).rows_kept == 5_001
+
+
+def test_what_cells_refer_to_is_counted_as_if_they_held_it(tmp_path: Path) -> None:
+    path = with_shared_text(tmp_path / "a.xlsx", "é" * 30_000, 200)
+    assert path.stat().st_size < 10_000
+    read: list[int] = []
+    most = unpacking.SPARE + unpacking.MOST_RATIO * path.stat().st_size
+    with pytest.raises(DataFileError, match="too large once unpacked"):
+        read.extend(line for line, _ in read_workbook(path))
+    assert len(read) == pytest.approx(most / 30_000, abs=2)
+
+
+def test_elements_are_bounded_by_the_packed_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_sheet(tmp_path / "a.xlsx", row(["<c/>"]), repeat=1_000)
+    monkeypatch.setattr(unpacking, "ELEMENTS_RATIO", 0)
+    monkeypatch.setattr(unpacking, "SPARE_ELEMENTS", 2_200)  # two for each row, and the rest of the workbook
+    assert len(read(path)) == 2
+    monkeypatch.setattr(unpacking, "SPARE_ELEMENTS", 2_000)
+    with pytest.raises(DataFileError, match="too large once unpacked"):
+        read(path)
+
+
+def test_rows_of_blanks_are_none_and_are_not_refused(tmp_path: Path) -> None:
+    path = write_sheet(
+        tmp_path / "a.xlsx",
+        row([text_cell(" ", "B3")], 3),
+        row(['<c r="A4" s="0"/>', '<c r="B4" s="0" />'], 4),
+        row([text_cell("A-5"), *map(text_cell, VALUES[1:])], 5),
+    )
+    (table,) = read_tables(path)
+    assert table.lines.tolist() == [2, 5]
+
+
+UNUSUAL = {
+    "pretty": '<row r="3">\n <c r="A3" t="str"><v>A-3</v></c>\n <c r="B3" t="str"><v>x</v>\n</c></row>',
+    "an entity": row([text_cell("A-3"), text_cell("x")], 3).replace("A-3", "&#65;-3"),
+    "a prefix": '<x:row r="3" xmlns:x="m"><x:c><x:v>A-3</x:v></x:c><x:c t="str"><x:v>x</x:v></x:c></x:row>',
+    "a formula": '<row r="3"><c t="str"><f>A2</f><v>A-3</v></c><c t="str"><v>x</v></c></row>',
+    "rich text": '<row r="3"><c t="inlineStr"><is><r><t>A-</t></r><r><t>3</t></r></is></c>'
+    + text_cell("x")
+    + "</row>",
+    "attributes": '<row spans="1:2" r="3"><c t="str" r="A3"><v>A-3</v></c><c t="str"><v>x</v></c></row>',
+    "CDATA": '<row r="3"><c t="str"><v><![CDATA[A-3]]></v></c><c t="str"><v>x</v></c></row>',
+    "a comment": f"<!-- {row([text_cell('A-9')], 3)} -->" + row([text_cell("A-3"), text_cell("x")], 3),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_rows_of_another_form_are_read_in_their_place(tmp_path: Path, name: str) -> None:
+    after = row([text_cell("A-4"), text_cell("y", "B4")])
+    rows = read(write_sheet(tmp_path / "a.xlsx", UNUSUAL[name], after))
+    assert [(line, texts[:2]) for line, texts in rows[2:]] == [(3, ["A-3", "x"]), (4, ["A-4", "y"])]
+
+
+def test_both_ways_of_reading_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for content in honest(tmp_path):
+        path = tmp_path / "a.xlsx"
+        path.write_bytes(content)
+        by_pattern = read(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(PlainItems, "set_apart", lambda _, chunk: iter([chunk]))
+            assert read(path) == by_pattern
+            assert len(by_pattern) > 1
+
+
+def test_the_usual_form_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (row([text_cell(f"A-{number}"), '<c s="0"><v>1.50</v></c>', "<c/>"]) for number in range(1_000))
+    path = write_sheet(tmp_path / "a.xlsx", "".join(lines))
+    parsed: list[str] = []
+    end = sheets.Sheet.end
+
+    def note(sheet: sheets.Sheet, name: str) -> None:
+        parsed.append(name)
+        end(sheet, name)
+
+    monkeypatch.setattr(sheets.Sheet, "end", note)
+    assert len(read(path)) == 1_002
+    assert parsed.count("row") == 1  # the first, which has the sheet's beginning before it
+
+
+@pytest.mark.parametrize("damage", [b"", b"XXXX", b"\0\0\0\0", b"\xff\xfe\x00\x01"])
+def test_a_workbook_whose_first_bytes_are_damaged_is_called_one(tmp_path: Path, damage: bytes) -> None:
+    path = write_sheet(tmp_path / "a.xlsx")
+    path.write_bytes(damage + path.read_bytes()[4:])
+    with pytest.raises(DataFileError, match=r"a\.xlsx is not a readable Excel workbook \(\.xlsx\)\.$"):
+        next(read_tables(path))
+
+
+def test_a_table_of_text_under_a_workbooks_name_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_text("description\n" + "é" * 2_100 + "\nFuite\n", encoding="utf-8")
+    assert next(read_tables(path)).lines.tolist() == [2, 3]
+
+
+def test_a_chart_alone_is_said_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    chart = relations(("rId1", "chartsheet", "chartsheets/sheet1.xml"))
+    parts = {**BOOK, "xl/_rels/workbook.xml.rels": chart, "xl/chartsheets/sheet1.xml": "<chartsheet/>"}
+    with pytest.raises(DataFileError, match="is not a readable Excel workbook"):
+        read(write_archive(tmp_path / "a.xlsx", parts))
+    assert "ValueError('there is no worksheet, perhaps a chart alone')" in caplog.text
+
+
 def test_columns_with_titles_are_bounded(tmp_path: Path) -> None:
     titles = row([text_cell(f"title {number}") for number in range(501)])
     sheet = f'<worksheet xmlns="{MAIN}"><sheetData>{titles}</sheetData></worksheet>'
     path = write_archive(tmp_path / "a.xlsx", {**BOOK, SHEET: sheet})
     with pytest.raises(DataFileError, match="has more than 500 columns: keep those that count"):
-        read_titles(path)
+        next(read_tables(path))
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,23 @@ def packed_otherwise(path: Path) -> Path:
     return path
 
 
+def with_shared_string(path: Path) -> Path:
+    """800 cells of 32,767 characters, which are one string."""
+    shared = row(['<c t="s"><v>0</v></c>'] * 4)
+    parts = {"xl/sharedStrings.xml": strings([f"<si><t>{'é' * 32_767}</t></si>".encode()])}
+    return write_sheet(path, shared, parts=parts, repeat=200)
+
+
+def with_strings(path: Path) -> Path:
+    pieces = (b"<si><t>a</t></si>" * 1_000 for _ in range(600))
+    return write_sheet(path, parts={"xl/sharedStrings.xml": strings(pieces)})
+
+
+def with_formatted_column(path: Path) -> Path:
+    """What formatting a column leaves: a cell without text on every row."""
+    return write_sheet(path, "".join(row([f'<c r="A{n}" s="0"/>'], n) for n in range(3, 200_000)))
+
+
 # By name, how to write each, and how many rows it holds; None where it is refused.
 BOMBS: dict[str, tuple[Callable[[Path], Path], int | None]] = {
     "a cell in row 999,999,999": (in_far_row, 2),
@@ -173,6 +190,10 @@ BOMBS: dict[str, tuple[Callable[[Path], Path], int | None]] = {
     "entities": (with_entities, None),
     "30,000 members": (with_members, None),
     "another packing": (packed_otherwise, None),
+    "a long string that cells share": (with_shared_string, None),
+    "600,000 strings": (with_strings, None),
+    "a space in 100,000 rows": (lambda path: write_sheet(path, row([text_cell(" ")]), repeat=100_000), 1),
+    "a formatted column": (with_formatted_column, 1),
 }
 
 

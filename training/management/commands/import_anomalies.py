@@ -66,17 +66,14 @@ class Command(ActingCommand):
 
     def store(self, records: FileRecords, *, status: str, dry_run: bool, **options: Any) -> RecordCounts:
         names = ", ".join(path.name for path in options["files"])
-        try:
-            return import_records(
-                records=records,
-                user=self.user,
-                status=Anomaly.Status(status),
-                reason=f"Imported from {names}, {self.by}",
-                dry_run=dry_run,
-                track=partial(track, total=records.rows_kept, label="Storing"),
-            )
-        except DataFileError as error:
-            raise CommandError(f"{error} Nothing was imported.") from error
+        return import_records(
+            records=records,
+            user=self.user,
+            status=Anomaly.Status(status),
+            reason=f"Imported from {names}, {self.by}",
+            dry_run=dry_run,
+            track=partial(track, total=records.rows_kept, label="Storing"),
+        )
 
     def read(self, files: list[Path]) -> FileRecords:
         try:

@@ -238,7 +238,7 @@ def pause(seconds: float, stop: StopRequest) -> None:
 
 
 def ask_database(question: Callable[[], T], *, otherwise: T) -> T:
-    """Return the question's answer; the watch outlives a database that restarts, or is not migrated yet."""
+    """Return the answer; the watch outlives a database that restarts, takes nothing, or is not migrated."""
     refused = f"The database refuses {question.__qualname__}"
     try:
         answer = question()
