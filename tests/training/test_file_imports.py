@@ -1,6 +1,7 @@
 import csv
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from pytest_django import Settings
 from tests.factories import AnomalyFactory, UserFactory
 from tests.training.datafiles.files import FAN, PUMP, write_customer
 from training import file_imports
-from training.datafiles import DataFileError, read_files
+from training.datafiles import DataFileError, read_files, tables
 from training.errors import NotAllowedNowError
 from training.file_imports import (
     discard_import,
@@ -92,6 +93,21 @@ def test_a_look_counts_and_stores_no_anomaly(user: User) -> None:
         "process_safety_score": 3.0,
     }
     assert Anomaly.objects.count() == 1
+
+
+def test_a_look_and_a_confirmation_read_the_file_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    rows = tables._rows
+
+    def note(path: Path) -> Iterator[tuple[int, list[str]]]:
+        opened.append(path.name)
+        return rows(path)
+
+    monkeypatch.setattr(tables, "_rows", note)
+    row = receive(GOOD, GOOD, WRONG, GOOD.replace("1,2,3", "1,2,4"))
+    assert (row.rows_refused, opened) == (2, ["a.csv"])
+    store_import(waiting=row, user=None)
+    assert opened == ["a.csv", "a.csv"]
 
 
 def test_the_file_of_refused_rows_can_be_mended_and_imported() -> None:

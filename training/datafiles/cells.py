@@ -66,7 +66,7 @@ def neutralise(cells: "pd.Series[str]") -> "pd.Series[str]":
 
 def restore(cells: "pd.Series[str]") -> "pd.Series[str]":
     """Take the `'` of `neutralise` off."""
-    texts = [text[1:] if text[:1] == "'" and _QUOTED_FORMULA.match(text) else text for text in cells]
+    texts = [text[1:] if text[:1] == "'" and _QUOTED_FORMULA.match(text) else text for text in cells.tolist()]
     return pd.Series(texts, index=cells.index, dtype=cells.dtype)
 
 

@@ -36,8 +36,8 @@ def parse_scores(cells: "pd.Series[str]") -> "pd.Series[float]":
 
 def parse_times(cells: "pd.Series[str]") -> "pd.Series[pd.Timestamp]":
     """Naive UTC; NaT for what is no ISO 8601 date, or lies outside Python's years."""
-    texts = pd.Series([text.strip() for text in cells], index=cells.index, dtype=object)
-    sound = texts.where(np.array([_TIME.fullmatch(text) is not None for text in texts], dtype=bool))
+    texts = pd.Series([text.strip() for text in cells.tolist()], index=cells.index, dtype=object)
+    sound = texts.where(np.array([_TIME.fullmatch(text) is not None for text in texts.tolist()], dtype=bool))
     times = pd.to_datetime(sound, format="ISO8601", utc=True, errors="coerce").dt.tz_localize(None)
     times = times.astype("datetime64[us]")
     return times.where(times.between(datetime.min, datetime.max))  # noqa: DTZ901  # naive UTC, as in frames

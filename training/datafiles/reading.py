@@ -347,7 +347,7 @@ def _parse(cells: pd.DataFrame) -> pd.DataFrame:
     scores = {field: parse_scores(cells[field]) for field in SCORE_COLUMNS}
     times = parse_times(cells.get("detected_at", blank))
     frame = pd.DataFrame({**texts, "detected_at": times, **scores})[list(COLUMNS)]
-    blank_ids = [not text.strip() for text in frame["anomaly_id"]]
+    blank_ids = [not text.strip() for text in frame["anomaly_id"].tolist()]
     if any(blank_ids):
         frame.loc[blank_ids, "anomaly_id"] = derive_ids(frame[blank_ids])
     return frame

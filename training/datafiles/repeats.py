@@ -79,7 +79,7 @@ class Ledger:
     def enter(self, frame: pd.DataFrame, lines: "pd.Series[int]") -> None:
         """Frames of `training.ml.records` whose index, and that of `lines`, is the rows' positions."""
         entries = np.empty(len(frame), dtype=_ENTRY)
-        entries["id"] = digests(frame["anomaly_id"])
+        entries["id"] = digests(frame["anomaly_id"].tolist())
         entries["content"] = _contents(frame)
         entries["position"] = frame.index
         entries["line"] = lines.loc[frame.index]
@@ -128,7 +128,7 @@ def compare(frames: Iterable[pd.DataFrame], lines: "pd.Series[int]") -> Repetiti
     """
     parts = [
         (
-            digests(frame["anomaly_id"]),
+            digests(frame["anomaly_id"].tolist()),
             np.column_stack([pd.util.hash_array(frame[column].to_numpy()) for column in COLUMNS]),
             _derived(frame).to_numpy(),
             frame.index.to_numpy(),
@@ -157,6 +157,7 @@ def _contents(frame: pd.DataFrame) -> "npt.NDArray[np.generic]":
 
 
 def _derived(frame: pd.DataFrame) -> "pd.Series[bool]":
-    derived = pd.Series([text.startswith(DERIVED) for text in frame["anomaly_id"]], frame.index, dtype=bool)
+    may_be = [text.startswith(DERIVED) for text in frame["anomaly_id"].tolist()]
+    derived = pd.Series(may_be, index=frame.index, dtype=bool)
     derived[derived] = frame.loc[derived, "anomaly_id"] == derive_ids(frame[derived])
     return derived

@@ -223,11 +223,13 @@ class Sheet:
     def _add(self, row: _PlainRow) -> None:
         number, cells = row
         self._begin_row(number or None)
-        column, width, most = -1, self._width or _COLUMNS_OF_EXCEL, self._text.most
+        column, columns, into = -1, self._columns, self._cells
+        width, most = self._width or _COLUMNS_OF_EXCEL, self._text.most
         for letters, style, kind, value, text, _ in cells:
-            column = self._columns[letters] if letters else column + 1
-            if (value or text) and column < width:
-                self._cells[column] = kind or "n", int(style or 0), (value or text)[:most]
+            column = columns[letters] if letters else column + 1
+            held = value or text
+            if held and column < width:
+                into[column] = kind or "n", int(style) if style else 0, held[:most]
         self._end_row()
 
     def _begin_row(self, number: str | None) -> None:

@@ -4,6 +4,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
@@ -107,21 +108,19 @@ def read_side_by_side(paths: Sequence[Path]) -> Iterator[tuple[Table, ...]]:
     Raises DataFileError.
     """
     files = [_File(path) for path in paths]
-    remaining = [file.rows() for file in files]
+    together = zip_longest(*(file.rows() for file in files))
     start, ended = 0, False
     while not ended:
         pieces: list[list[Row]] = [[] for _ in files]
-        text = 0
-        for _ in range(PIECE):
-            if text > PIECE_TEXT:
-                break
-            rows = [next(rest, None) for rest in remaining]
-            if ended := not any(rows):
-                break
+        text, ended = 0, True
+        for taken, rows in enumerate(together, 1):
             for piece, row in zip(pieces, rows, strict=True):
                 if row is not None:
                     piece.append(row)
                     text += row[3]
+            if taken == PIECE or text > PIECE_TEXT:
+                ended = False
+                break
         yield tuple(file.table(piece, start) for file, piece in zip(files, pieces, strict=True))
         start += max(map(len, pieces))
 

@@ -7,7 +7,7 @@ from django.utils import translation
 
 from tests.training.datafiles.files import FAN, PUMP, write_customer, write_single
 from training.admin.refusals import in_words
-from training.datafiles import DataFileError, read_files
+from training.datafiles import DataFileError, read_files, tables
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,14 @@ def test_files_that_cannot_be_used_have_french_words(tmp_path: Path) -> None:
             read_files(paths)
         with translation.override("fr"):
             assert words in in_words(str(caught.value))
+
+
+def test_too_many_empty_lines_have_french_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_BLANK", 1)
+    with pytest.raises(DataFileError) as caught:
+        read_files([write_single(tmp_path / "x.csv", "", " ")])
+    with translation.override("fr"):
+        assert in_words(str(caught.value)).endswith("x.csv a plus de 1 lignes vides : supprimez-les.")
 
 
 def test_what_is_not_known_stays_as_it_is() -> None:
