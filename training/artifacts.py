@@ -221,7 +221,10 @@ def knows_held_out(version: ModelVersion) -> bool:
     if version.pruned_at is not None:
         return False
     if is_local():
-        return HELD_OUT in files_of(version)
+        files = files_of(version)
+        if MANIFEST not in files:
+            raise UnservableVersionError(f"The files of {version.name} are missing.")
+        return HELD_OUT in files
     name = f"held_out.{version.pk}.{version.digest}"
     found: bool | None = cache.get(name)
     if found is None:

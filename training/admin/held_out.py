@@ -76,7 +76,8 @@ def held_out_view(request: HttpRequest, admin: ModelAdmin, object_id: str) -> Ht
         "version": version,
     }
     try:
-        records = artifacts.load_held_out(version) if artifacts.knows_held_out(version) else None
+        is_told = bool(version.metrics.get("rows")) and artifacts.knows_held_out(version)
+        records = artifacts.load_held_out(version) if is_told else None
     except (UnservableVersionError, OSError) as error:
         context["missing"] = _("The held-out records cannot be read: %(reason)s") % {"reason": error}
     else:

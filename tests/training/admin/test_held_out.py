@@ -127,6 +127,9 @@ def test_of_the_database_a_page_alone_is_read(django_assert_num_queries: DjangoA
 
 def test_an_older_version_says_so() -> None:
     version = VersionFactory.create(metrics={"rows": 3})
+    directory = artifacts.directory_of(version)
+    directory.mkdir(parents=True)
+    (directory / "manifest.json").touch()
     html = superuser().get(page_of(version)).content.decode()
     assert "This version does not tell which records it was measured on" in html
 
