@@ -62,7 +62,8 @@ def _permissions(names: Iterable[str], *, apps: Any, using: str) -> list[Any]:
     wanted = {(label, codename) for label, _dot, codename in (name.partition(".") for name in names)}
     for label in {label for label, _codename in wanted}:
         create_permissions(present_apps.get_app_config(label), verbosity=0, using=using, apps=apps)
-    rows = apps.get_model("auth", "Permission").objects.using(using).select_related("content_type")
+    permissions = apps.get_model("auth", "Permission").objects.using(using).select_related("content_type")
+    rows = permissions.filter(codename__in={codename for _label, codename in wanted})
     found = {(row.content_type.app_label, row.codename): row for row in rows}
     if missing := wanted - found.keys():
         raise ValueError(f"There are no such permissions: {sorted(missing)}")

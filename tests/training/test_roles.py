@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection
 
 from tests.factories import UserFactory, user_with
-from tests.training.roles import ROLES, make_roles, migration, permissions_of, user_as
+from tests.training.roles import ROLES, make_roles, migration, permissions_of, run_migrations, user_as
 from training import roles
 
 VIEWER = {
@@ -87,9 +87,9 @@ class TestCreate:
         assert permissions_of(role) == EXPECTED[role]
 
     def test_twice_changes_nothing(self) -> None:
-        make_roles()
+        run_migrations()
         before = list(Group.permissions.through.objects.order_by("pk").values_list())
-        make_roles()
+        run_migrations()
         assert list(Group.permissions.through.objects.order_by("pk").values_list()) == before
 
     def test_what_a_customer_changed_stays(self) -> None:
