@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.authtoken.models import Token
 
 from anomalyproject.logs import JSONFormatter
+from predictions.predictor import LoadedModel, State
 from tests.factories import user_with
 from tests.training.admin.people import superuser
 from training.api import request_log
@@ -68,9 +68,7 @@ def test_of_a_probe_only_another_answer_than_before_is_news(
     lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(request_log, "_answered", {})
-    ready, broken = (
-        SimpleNamespace(loaded=model, is_last_known=False, failure=None) for model in ("a model", None)
-    )
+    ready, broken = State(loaded=LoadedModel(version_id=1, scorer=None)), State()  # type: ignore[arg-type]
     with monkeypatch.context() as patch:
         for state in (ready, ready, broken, broken, ready, ready):
             patch.setattr("predictions.predictor.current_or_last_known", lambda state=state: state)
