@@ -182,7 +182,8 @@ def _paused(product: Product, ledger: Ledger, *, whole: bool) -> None:
 def _fenced(product: Product, ledger: Ledger) -> None:
     """A holder wakes right before the transaction that publishes, after another queue has done its work.
 
-    What makes it leave as a rule, its own look at the lease, sleeps on: the fence alone is left.
+    What makes it leave as a rule, its own look at the lease, sleeps on: the fence alone is left. Nor does its
+    queue take the message for the next attempt: found deaf, it would end with the holder.
     """
     batch, before = product.batch(), ModelVersion.objects.count()
     shots = [product.arm("lease.look", "pause:300"), product.arm("training.publishing", "pause:3")]
@@ -191,7 +192,8 @@ def _fenced(product: Product, ledger: Ledger) -> None:
     wait_until(lambda: not any(shot.exists() for shot in shots))
     session, (training,) = last_session(), product.trainings()
     worker, launcher, _ = _holder(product, training)
-    for process in (worker, launcher, training):
+    pusher = _pusher_of(product, worker)
+    for process in (pusher, worker, launcher, training):
         process.signal(signal.SIGSTOP)
     wait_until(lambda: _other(session), 60)
     wait_for_end()
@@ -205,8 +207,9 @@ def _fenced(product: Product, ledger: Ledger) -> None:
     session.refresh_from_db()
     assert (session.attempts, session.model_version) == (2, version)
     assert ModelVersion.objects.count() == before + 1, "who had lost the session published"
-    with suppress(ProcessLookupError):
-        worker.signal(signal.SIGCONT)
+    for process in (worker, pusher):
+        with suppress(ProcessLookupError):
+            process.signal(signal.SIGCONT)
     ledger.check()
     for queue in product.queues:
         product.wait_for_queue(queue)
@@ -217,6 +220,11 @@ def _holder(product: Product, training: Running) -> list[Running]:
     found = {process.pid: process for process in running(product.mark)}
     launcher = found[training.parent]
     return [found[launcher.parent], launcher, training]
+
+
+def _pusher_of(product: Product, worker: Running) -> Running:
+    """Return what takes messages for that worker: the last that their sentinel started."""
+    return [process for process in running(product.mark) if process.parent == worker.parent][-1]
 
 
 def _other(session: TrainingSession) -> bool:
