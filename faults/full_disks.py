@@ -110,7 +110,7 @@ def _failing_trainings(product: Product, ledger: Ledger, table: Table, *, effort
         for _ in range(4):
             batch = product.batch()
             product.arm("training.loaded", "oserror:EIO")
-            assert product.train(batch).status_code == 500
+            assert product.train(batch).status_code == 503
             ledger.accept(batch)
 
     fault = Fault(
