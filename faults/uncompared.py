@@ -120,7 +120,8 @@ def _cut(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        file.write_bytes(whole)
+        if file.parent.is_dir():  # a damaged backup may have been pruned meanwhile
+            file.write_bytes(whole)
 
 
 def train_by_schedule(product: Product, ledger: Ledger, *, seed: int) -> TrainingSession:
