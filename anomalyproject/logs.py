@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 LINE, JSON = "line", "json"
 FORMATS = (LINE, JSON)
-DJANGO_S = ("django", "django.server")  # they come with handlers of their own, which say it all unformatted
+DJANGO_LOGGERS = ("django", "django.server")  # rid of their own handlers, which repeat it all unformatted
 
 _process: dict[str, object] = {}
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default=MappingProxyType({}))
@@ -119,7 +119,7 @@ def logging_config(*, kind: str, level: str) -> dict[str, Any]:
             "console": {"class": "logging.StreamHandler", "formatter": "chosen", "filters": ["outages"]}
         },
         "root": {"handlers": ["console"], "level": level},
-        "loggers": {name: {"handlers": [], "propagate": True} for name in DJANGO_S},
+        "loggers": {name: {"handlers": [], "propagate": True} for name in DJANGO_LOGGERS},
     }
 
 

@@ -76,8 +76,8 @@ def held_out_view(request: HttpRequest, admin: ModelAdmin, object_id: str) -> Ht
         "version": version,
     }
     try:
-        is_told = bool(version.metrics.get("rows")) and artifacts.knows_held_out(version)
-        records = artifacts.load_held_out(version) if is_told else None
+        has_list = bool(version.metrics.get("rows")) and artifacts.knows_held_out(version)
+        records = artifacts.load_held_out(version) if has_list else None
     except (UnservableVersionError, OSError) as error:
         context["missing"] = _("The held-out records cannot be read: %(reason)s") % {"reason": error}
     else:
