@@ -58,10 +58,8 @@ def _training_fails(product: Product, ledger: Ledger, point: str, action: str) -
 
 def _restore_fails(product: Product, path: str) -> None:
     answer = product.post(path)
-    assert answer.json()["success"] is False, answer.text[:300]
-    assert answer.status_code in {500, 503}, answer.text[
-        :300
-    ]  # 503 where it is a file that could not be written
+    assert (answer.status_code, answer.json()["success"]) == (503, False), answer.text[:300]
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def _limited(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:

@@ -123,6 +123,18 @@ def preview_restore(*, backup: Backup) -> RestorePreview:
     )
 
 
+@contextmanager
+def _disk_errors_told() -> Iterator[None]:
+    """Raise UnwritableBackupError for a disk that refuses, whatever was being read or written."""
+    try:
+        yield
+    except StorageError:  # tells for itself
+        raise
+    except OSError as error:
+        raise UnwritableBackupError(f"The disk refused: {error.strerror or error}.") from error
+
+
+@_disk_errors_told()
 def restore_backup(
     *, backup: Backup, user: User | None = None, on_step: Report = logger.info
 ) -> RestoreResult:
@@ -130,7 +142,8 @@ def restore_backup(
 
     Nothing is lost: the present is backed up first, records that the backup does not hold go back to
     the review queue, and every change is kept in the history. All or nothing, whenever it is killed.
-    Raises SessionActiveError during a training, BackupError, and StorageError for another's storage.
+    Raises SessionActiveError during a training, BackupError, UnwritableBackupError when the disk refuses, and
+    StorageError for another's storage.
     """
     _require_nothing_in_the_way()
     on_step("Verifying the backup")

@@ -1,5 +1,6 @@
 """A restore brings models and training set back together, and loses nothing."""
 
+import errno
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from tests.storing import content_of, file_of, names_in, rename
 from tests.trained import approved_records, identical, predictions, trained_version
 from tests.training.backups.state import training_set, whole_state
 from training import artifacts, backups, frames, restoring, sessions, versions
-from training.errors import BackupError, SessionActiveError
+from training.errors import BackupError, SessionActiveError, UnwritableBackupError
 from training.models import Activation, Anomaly, Backup, Delivery, ModelVersion, TrainingSession
 from training.records import reports_from_frame
 from training.restoring import RestorePreview
@@ -414,3 +415,19 @@ def test_readers_go_on_while_a_restore_switches(
     restoring.restore_backup(backup=backup)
 
     assert seen == [second, 11]
+
+
+@pytest.mark.parametrize("point", ["restore.verified", "restore.copied", "restore.locked", "restore.stored"])
+def test_a_disk_that_refuses_anywhere_is_told_and_changes_nothing(
+    backup: Backup, second: ModelVersion, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    def refuse(passed: str) -> None:
+        if passed == point:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(restoring, "failpoint", refuse)
+    before = list(Anomaly.objects.order_by("pk").values())
+    with pytest.raises(UnwritableBackupError, match=r"^The disk refused: No space left on device\.$"):
+        restoring.restore_backup(backup=backup)
+    assert ModelVersion.objects.active() == second
+    assert list(Anomaly.objects.order_by("pk").values()) == before
