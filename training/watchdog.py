@@ -422,8 +422,9 @@ def _refresh(row: Finding, trouble: Trouble) -> None:
         )
 
 
+MEASURES = frozenset({"seconds", "free"})
+
+
 def _rounded(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers with two significant digits."""
-    return {
-        name: f"{value:.2g}" if isinstance(value, int | float) else value for name, value in facts.items()
-    }
+    """Measures with two significant digits; ids and counts as they are: version 940 is not 939."""
+    return {name: f"{value:.2g}" if name in MEASURES else value for name, value in facts.items()}
