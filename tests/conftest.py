@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connections
 from django.utils import translation
 from pytest_django import Settings
@@ -23,14 +24,38 @@ from tests.storing import KEYS, PREFIX, TestBucket
 from training import database, outages, troubles
 from training.api import known_callers
 
+# These ask for the database, too, but are of permissions, files and forms: a second one says nothing new.
+ANY_DATABASE_DOES = (
+    "fuzzing/",
+    "predictions/test_foreign_files.py",
+    "test_damaged_storage.py",
+    "test_every_route.py",
+    "test_logs_of_processes.py",
+    "test_traversals.py",
+    "training/admin/test_access.py",
+    "training/admin/test_roles.py",
+    "training/api/test_bodies.py",
+    "training/api/test_guide_errors.py",
+    "training/api/test_methods.py",
+    "training/api/v1/test_permissions.py",
+    "training/backups/test_tampering.py",
+    "training/shelves/",
+)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks for the database: the rest says nothing new on another one."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if item.get_closest_marker("django_db") or "db" in fixtures or "transactional_db" in fixtures:
+        asks = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(fixtures)
+        if asks and not item.nodeid.startswith(tuple(f"tests/{place}" for place in ANY_DATABASE_DOES)):
             item.add_marker("database")
+
+
+def pytest_configure() -> None:
+    """Static files are found when they are asked for: each test's client would list them all first."""
+    django_settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from predictions.models import PredictionJob
 from tests.factories import user_with
 from tests.process_memory import AFTERWARDS, AT_PEAK, memory_of
 from tests.queue_processes import running, wait_until
-from tests.sampling import on_sqlite_alone
+from tests.sampling import on_sqlite_alone, share
 from tests.training.admin.people import superuser
 from tests.training.datafiles.workbook_files import BOMBS, VALUES, in_last_column, row, text_cell, write_sheet
 from training.ml.records import COLUMNS
@@ -184,6 +184,17 @@ def long_workbook(path: Path, rows: int) -> Path:
     )
 
 
+def large_files(foreign: Callable[[str], Path], directory: Path, *, turn: int) -> Iterator[tuple[Path, bool]]:
+    """Bombs and honest files up to the limit, half of them a turn; and whether each is read."""
+    for name in share([*NAMED, "long.csv", "long.xlsx"], of=2, turn=turn):
+        if name == "long.csv":
+            yield long_csv(directory / name, 2**26), True
+        elif name == "long.xlsx":
+            yield long_workbook(directory / name, 100_000), True
+        else:
+            yield foreign(name), is_read(name)
+
+
 @on_sqlite_alone
 @pytest.mark.queue
 @pytest.mark.parametrize("door", ["import_file", "predict_file"])
@@ -195,14 +206,9 @@ def test_a_web_process_holds_little(
     for _ in range(2):  # what is loaded once is loaded
         assert send(in_last_column(tmp_path / "small.xlsx", 50)) == good
     refused = 200 if door == "import_file" else 400
-    files = {foreign(name): good if is_read(name) else refused for name in NAMED}
-    files |= {
-        long_csv(tmp_path / "long.csv", 2**26): good,
-        long_workbook(tmp_path / "long.xlsx", 100_000): good,
-    }
-    for path, expected in files.items():
+    for path, is_good in large_files(foreign, tmp_path, turn=int(door == "predict_file")):
         with memory_of(web.worker) as memory:
-            assert send(path) == expected
+            assert send(path) == (good if is_good else refused)
         print(path.name, memory)  # noqa: T201  # pytest shows it on failure
         assert memory.peak < AT_PEAK, path.name
         assert memory.after < AFTERWARDS, path.name
@@ -234,9 +240,7 @@ def test_a_command_holds_little(queue_mark: str, foreign: Callable[[str], Path],
     small = in_last_column(tmp_path / "small.xlsx", 50)
     code, usual = peak_of(tmp_path / "peak", *command, str(small))
     assert code == 0
-    files = {foreign(name): 0 if is_read(name) else 1 for name in NAMED}
-    files |= {long_csv(tmp_path / "long.csv", 2**26): 0, long_workbook(tmp_path / "long.xlsx", 100_000): 0}
-    for path, expected in files.items():
+    for path, is_good in large_files(foreign, tmp_path, turn=1):
         code, peak = peak_of(tmp_path / "peak", *command, str(path))
         print(path.name, code, peak - usual)  # noqa: T201  # pytest shows it on failure
-        assert (code, peak - usual < AT_PEAK) == (expected, True), path.name
+        assert (code, peak - usual < AT_PEAK) == (0 if is_good else 1, True), path.name

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.queue_processes import database_url
+from tests.sampling import share, turn
 from tests.storing import TestBucket
 from tests.trained import approved_records, identical, predictions, trained_version
 from tests.training.backups.state import whole_state
@@ -39,7 +40,7 @@ restoring.restore_backup(backup=Backup.objects.get(name=sys.argv[1]))
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("upload", [1, 2, 5, 11, 12, 13, 18])
+@pytest.mark.parametrize("upload", share([1, 2, 5, 11, 12, 13, 18], of=3, turn=turn()))
 def test_killed_before_an_upload(bucket: TestBucket, media_root: Path, upload: int) -> None:
     """Of the place that is held, of the eleven objects of the safety backup, of the seven of the version."""
     approved_records()
