@@ -1,16 +1,10 @@
-"""Figure 16 where files and database are on disk: real ones that are full or read-only, a database that is
-locked, trainings that fail.
+"""Figure 16 where files and database are on disk: real ones that are full or read-only; and trainings
+that fail.
 
 Where this process may not mount, the rows of the disks say that they were not tried.
 """
 
-import os
-import sqlite3
-import threading
-import time
 from collections.abc import Callable
-from contextlib import closing
-from urllib.parse import urlsplit
 
 import requests
 
@@ -23,7 +17,6 @@ from faults.table import Effort, Table
 from training.models import TrainingSession
 
 LARGE = 1_000  # records, of several MB with their history: more than the room that SQLite's log has already
-LOCKED = 25  # seconds: longer than the product waits for another writer
 
 
 def told(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
@@ -70,11 +63,6 @@ def told(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> N
                         check(product, ledger)
                     next_one_works(product, ledger)
     _failing_trainings(product, ledger, table, effort=effort)
-    with table.row(16, f"the database locked by another process for {LOCKED} s") as row:
-        for _ in range(effort.times(3)):
-            with row.trial():
-                _refused_while_locked(product)
-                next_one_works(product, ledger)
 
 
 def _check_ready(product: Product) -> None:
@@ -124,30 +112,3 @@ def _failing_trainings(product: Product, ledger: Ledger, table: Table, *, effort
         for _ in range(effort.times(3)):
             with row.trial(), lasting(product, row, [fault]):
                 check_predictions(product)
-
-
-def _refused_while_locked(product: Product) -> None:
-    """Who writes is told to come back, in time; who predicts notices nothing."""
-    ready, over = threading.Event(), threading.Event()
-    holder = threading.Thread(target=_hold_lock, args=(ready, over))
-    holder.start()
-    ready.wait()
-    try:
-        began = time.monotonic()
-        check_predictions(product)
-        assert time.monotonic() - began < 5, "a prediction waited for another process's lock"
-        answer = product.train(product.batch())
-        assert answer.status_code == 503, f"{answer.status_code} {answer.text[:300]}"
-        assert int(answer.headers["Retry-After"]) > 0
-    finally:
-        over.set()
-        holder.join()
-
-
-def _hold_lock(ready: threading.Event, over: threading.Event) -> None:
-    path = urlsplit(os.environ["DATABASE_URL"]).path.removeprefix("/")
-    with closing(sqlite3.connect(path, timeout=30)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        ready.set()
-        over.wait(LOCKED)
-        connection.rollback()

@@ -27,6 +27,7 @@ from faults import (
     sessions,
     tampering,
     uncompared,
+    unwritable_databases,
     web,
 )
 from faults.configurations import CONFIGURATION, CONFIGURATIONS
@@ -39,11 +40,13 @@ from tests.queue_processes import running
 
 
 def told(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
-    """Figure 16: of what production stands on, or of disks."""
+    """Figure 16: of what production stands on; or of disks, and of a database that takes nothing."""
     if isinstance(product, Production):
         outages.told(product, ledger, table, effort=effort)
-    else:
+        return
+    if connection.vendor == "sqlite":
         full_disks.told(product, ledger, table, effort=effort)
+    unwritable_databases.told(product, ledger, table, effort=effort)
 
 
 SCENARIOS: dict[int, Callable[..., None]] = {

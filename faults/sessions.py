@@ -54,7 +54,7 @@ def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effor
     passed = [
         point for point in TRAINING if is_local() or not point.startswith("model_") or "renamed" not in point
     ]
-    for point in effort.share(passed):
+    for point in effort.share(passed, apart=4):
         with table.row(1, f"kill -9 of the training at {point}") as row:
             for n in range(times):
                 with row.trial():

@@ -17,7 +17,7 @@ def print_titles() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How often things are tried. In the short form the databases share the places; each is tried once."""
+    """How often things are tried. In the short form each kind of fault is, the databases share the places."""
 
     is_short: bool = False
     most: int = 500
@@ -27,9 +27,9 @@ class Effort:
     def times(self, full: int, *, short: int = 1) -> int:
         return short if self.is_short else min(full, self.most)
 
-    def share(self, places: Sequence[T]) -> Sequence[T]:
-        """Those for this database."""
-        return places[self.turn :: self.databases] if self.is_short else places
+    def share(self, places: Sequence[T], *, apart: int = 1) -> Sequence[T]:
+        """Those for this database; in the short form every `apart`-th of them."""
+        return places[self.turn * apart :: self.databases * apart] if self.is_short else places
 
 
 @dataclass(kw_only=True)

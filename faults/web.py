@@ -48,7 +48,7 @@ class Client(threading.Thread):
 
 def activations(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """Each worker is a web process of its own, so that it is known which one answered."""
-    count = effort.times(50, short=6)
+    count = effort.times(50, short=3)
     while ModelVersion.objects.usable().count() < 3:
         next_one_works(product, ledger)
     offered = list(ModelVersion.objects.usable()[:3])
@@ -72,7 +72,7 @@ def _switched(clients: Sequence[Client], version: ModelVersion, activated: float
     late = activated
     for client in clients:
         assert not client.errors, f"{client.url}: {client.errors[0]}"
-        answers = [answer for answer in client.answers if answer[0] >= activated]
+        answers = list(client.answers)  # perhaps asked for during the activation, and no other since
         del client.answers[:-1]
         first = next(asked for asked, answered in answers if answered == version.pk)
         back = [asked for asked, answered in answers if asked > first and answered != version.pk]

@@ -24,11 +24,11 @@ def import_records(
 ) -> RecordCounts:
     """Store the good rows in one transaction; with `dry_run`, count what would change and write nothing.
 
-    What the files have no column for is left as it is stored. `track` passes the reports on and may tell
-    somebody how far it is.
+    What the files have no column for is left as it is stored. `track` passes the reports that are stored on
+    and may tell somebody how far it is.
     """
     if dry_run:
-        return count_records(reports=track(_reports(records)), status=status)
+        return count_records(frames=records.frames(), unstated=records.unstated, status=status)
     with transaction.atomic():
         return store_records(
             reports=track(_reports(records)),

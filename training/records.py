@@ -100,17 +100,27 @@ def store_records(
 
 
 def count_records(
-    *, reports: Iterable[ScoredReport], status: Anomaly.Status = Anomaly.Status.APPROVED
+    *,
+    frames: Iterable[pd.DataFrame],
+    unstated: Sequence[str] = (),
+    status: Anomaly.Status = Anomaly.Status.APPROVED,
 ) -> RecordCounts:
-    """What `store_records` would do with them, done with nothing: nobody waits for it."""
+    """What `store_records` would do with the frames' rows, done with nothing: nobody waits for it.
+
+    Only rows whose id is known are looked at closely.
+    """
     counts = RecordCounts()
-    remaining = iter(reports)
-    while chunk := list(islice(remaining, CHUNK)):
-        ids = [report.anomaly_id for report in chunk]
-        known = {anomaly.anomaly_id: anomaly for anomaly in Anomaly.objects.filter(anomaly_id__in=ids)}
-        pairs = [(report, known[report.anomaly_id]) for report in chunk if report.anomaly_id in known]
-        same = sum(_is_identical(old, _stored(new, old, exactly=False), status) for new, old in pairs)
-        counts += RecordCounts(created=len(chunk) - len(pairs), updated=len(pairs) - same, unchanged=same)
+    for frame in frames:
+        for begin in range(0, len(frame), CHUNK):
+            chunk = frame[begin : begin + CHUNK]
+            ids = chunk["anomaly_id"]
+            known = {each.anomaly_id: each for each in Anomaly.objects.filter(anomaly_id__in=ids.tolist())}
+            reports = reports_from_frame(chunk[ids.isin(list(known))], unstated=unstated) if known else []
+            pairs = [(report, known[report.anomaly_id]) for report in reports]
+            same = sum(_is_identical(old, _stored(new, old, exactly=False), status) for new, old in pairs)
+            counts += RecordCounts(
+                created=len(chunk) - len(pairs), updated=len(pairs) - same, unchanged=same
+            )
     return counts
 
 
