@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 PROBE_EVERY = 1.0  # seconds
 PROBE_WITHIN = 2.0  # seconds
+LONG = 5.0  # seconds that no statement of a process takes which serves, or watches
 RETRY_AFTER = 5  # seconds, for whoever is refused
 
 
@@ -121,25 +122,30 @@ def answering_within(seconds: float | None) -> Iterator[None]:
 
 
 def bound_waits(*, connection: BaseDatabaseWrapper, **_: object) -> None:
-    """Make a new connection to PostgreSQL obey `answering_within`: receiver of `connection_created`."""
+    """Make a new connection to PostgreSQL obey `answering_within`: receiver of `connection_created`.
+
+    An answer that was LONG in coming tells as well that the database was away: no error said so.
+    """
     if connection.vendor != "postgresql":
         return
     driver, unbounded = connection.connection, connection.connection.wait
 
     def wait(*arguments: Any, **options: Any) -> Any:
-        patience = _patience.get()
-        if patience is None:
-            return unbounded(*arguments, **options)
         import psycopg  # noqa: PLC0415  # there, since a connection is
 
+        patience, asked = _patience.get(), time.monotonic()
+        bound = {} if patience is None else {"timeout": patience}
         try:
-            return unbounded(*arguments, **options | {"timeout": patience})
+            return unbounded(*arguments, **options | bound)
         except psycopg.errors._WaitTimeout as error:  # noqa: SLF001  # pinned; it has no other name
             driver.pgconn.finish()  # what the server may still send belongs to no later statement
             connection.errors_occurred = True
             suspect()
             # No error of the driver's: Django would take it for a lost connection, and wait for another one.
             raise DatabaseUnavailableError from error
+        finally:
+            if time.monotonic() - asked > LONG:
+                note_unavailable()
 
     driver.wait = wait
 

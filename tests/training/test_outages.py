@@ -182,6 +182,17 @@ class TestPostgreSQL:
         with outages.answering_within(0.1), outages.answering_within(None), connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(0.3)")
 
+    def test_an_answer_that_was_long_in_coming_tells_that_it_was_away(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server that fell silent and goes on raised no error; what others write is late all the same."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.3)")
+            assert not outages.was_unavailable_within(60)
+            monkeypatch.setattr(outages, "LONG", 0.2)
+            cursor.execute("SELECT pg_sleep(0.3)")
+            assert outages.was_unavailable_within(60)
+
 
 # --- Whether it is away ------------------------------------------------------------------------
 
