@@ -118,9 +118,7 @@ def count_records(
             reports = reports_from_frame(chunk[ids.isin(list(known))], unstated=unstated) if known else []
             pairs = [(report, known[report.anomaly_id]) for report in reports]
             same = sum(_is_identical(old, _stored(new, old, exactly=False), status) for new, old in pairs)
-            counts += RecordCounts(
-                created=len(chunk) - len(pairs), updated=len(pairs) - same, unchanged=same
-            )
+            counts += RecordCounts(created=len(chunk) - len(pairs), updated=len(pairs) - same, unchanged=same)
     return counts
 
 

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 
 from predictions.models import PredictionJob
 from tests.factories import user_with
-from tests.process_memory import AFTERWARDS, AT_PEAK, memory_of
+from tests.process_memory import AFTERWARDS, AT_PEAK, memory_of, peak_of
 from tests.queue_processes import running, wait_until
 from tests.sampling import on_sqlite_alone, share
 from tests.training.admin.people import superuser
@@ -212,25 +212,6 @@ def test_a_web_process_holds_little(
         print(path.name, memory)  # noqa: T201  # pytest shows it on failure
         assert memory.peak < AT_PEAK, path.name
         assert memory.after < AFTERWARDS, path.name
-
-
-# A command that says at its end what it had at its peak. (Of a child, wait4 tells its parent's too.)
-COMMAND = """
-import atexit, runpy, sys
-from pathlib import Path
-from tests.process_memory import megabytes
-place = Path(sys.argv[1])
-atexit.register(lambda: place.write_text(str(megabytes("self", "VmHWM"))))
-sys.argv = ["manage.py", *sys.argv[2:]]
-runpy.run_path("manage.py", run_name="__main__")
-"""
-
-
-def peak_of(place: Path, *arguments: str) -> tuple[int, float]:
-    """The exit code of a command, and the MB that it had at its peak."""
-    command = [sys.executable, "-c", COMMAND, str(place), *arguments]
-    done = subprocess.run(command, capture_output=True, check=False)
-    return done.returncode, float(place.read_text())
 
 
 @on_sqlite_alone

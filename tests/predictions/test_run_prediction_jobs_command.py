@@ -2,6 +2,7 @@
 
 import signal
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -11,6 +12,7 @@ from predictions import jobs
 from predictions.models import PredictionChunk, PredictionJob
 from tests.predictions.job_files import csv_text, upload
 from tests.predictions.published import publish_version
+from tests.process_memory import AT_PEAK, peak_of
 from tests.queue_processes import Queue, Running, running, wait_until
 from training.datafiles import tables
 from training.models import ModelVersion
@@ -43,6 +45,20 @@ def test_the_command_scores_all_that_waits_and_ends(queue_mark: str, job: Predic
     call_command("run_prediction_jobs")
     assert (status_of(job), job.rows_done) == ("succeeded", 1000)
     assert not running(queue_mark)
+
+
+@pytest.mark.queue
+@pytest.mark.usefixtures("queue_mark", "version")
+def test_a_process_that_scores_holds_no_more_for_a_long_file(tmp_path: Path) -> None:
+    peaks = []
+    for count in (100, 20_000):
+        rows = [(f"A-{n}", f"fuite vapeur n{n} " * 10, "Vanne", f"eq-{n % 50}") for n in range(count)]
+        with upload(csv_text(rows)) as file:
+            job = jobs.receive_job(file=file, user=None)
+        code, peak = peak_of(tmp_path / "peak", "run_prediction_jobs", "--one")
+        assert (code, status_of(job), job.rows_done) == (0, "succeeded", count)
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < AT_PEAK
 
 
 @pytest.mark.queue
