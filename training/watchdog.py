@@ -91,6 +91,7 @@ def find_missing_files() -> Iterable[Trouble]:
     return troubles.files_missing()
 
 
+# Each so often that what is wrong is told within a minute, the look itself included.
 CHECKS = (
     Check(
         codes=frozenset({Code.SESSION_UNCLAIMED, Code.LEASE_EXPIRED}),
@@ -114,22 +115,22 @@ CHECKS = (
     Check(codes=frozenset({Code.NODE_INCOMPATIBLE}), find=troubles.nodes_incompatible, every=10),
     Check(codes=frozenset({Code.VERSION_NOT_COMPARED}), find=troubles.versions_not_compared, every=10),
     Check(codes=frozenset({Code.NO_ACTIVE_VERSION}), find=troubles.no_active_version, every=10),
-    Check(codes=frozenset({Code.NOTICES_PILE_UP}), find=troubles.notices_pile_up, every=60),
-    Check(codes=frozenset({Code.BACKUP_NEVER}), find=troubles.backup_never, every=60),
+    Check(codes=frozenset({Code.NOTICES_PILE_UP}), find=troubles.notices_pile_up, every=30),
+    Check(codes=frozenset({Code.BACKUP_NEVER}), find=troubles.backup_never, every=30),
     Check(
         codes=frozenset({Code.BACKUP_OLD, Code.BACKUP_UNVERIFIED}),  # `upkeep` mends them
         find=troubles.backup_due,
-        every=60,
+        every=30,
     ),
     Check(
         codes=frozenset({Code.VERSION_DAMAGED, Code.BACKUP_DAMAGED}), find=troubles.files_damaged, every=10
     ),
     Check(codes=frozenset({Code.FILES_MISSING}), find=find_missing_files, every=45, of_files=True),
-    Check(codes=frozenset({Code.STORAGE_FOREIGN}), find=find_foreign_storage, every=60, of_files=True),
+    Check(codes=frozenset({Code.STORAGE_FOREIGN}), find=find_foreign_storage, every=45, of_files=True),
     Check(
         codes=frozenset({Code.FILES_ORPHANED, Code.FILES_UNKNOWN, Code.BACKUPS_UNKNOWN}),
         find=troubles.files_orphaned,
-        every=300,
+        every=45,
         mend=sweep_own_storage,
         of_files=True,
     ),
@@ -151,7 +152,7 @@ CHECKS = (
         every=10,
     ),
     Check(codes=frozenset({Code.DISK_LOW}), find=troubles.disk_low, every=30, everywhere=True),
-    Check(codes=frozenset({Code.CLOCK_OFF}), find=troubles.clock_off, every=60, everywhere=True),
+    Check(codes=frozenset({Code.CLOCK_OFF}), find=troubles.clock_off, every=20, everywhere=True),
 )
 EVERYWHERE = {code for check in CHECKS if check.everywhere for code in check.codes} | {Code.CHECK_FAILING}
 OF_ROWS = tuple(check for check in CHECKS if not check.of_files)
