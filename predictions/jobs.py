@@ -24,6 +24,7 @@ from training import artifacts, nodes
 from training.database import database_now
 from training.datafiles import DataFileError
 from training.datafiles.tables import Table, read_tables
+from training.datafiles.workbooks import is_workbook
 from training.errors import (
     IncompatibleVersionError,
     InvalidRecordsError,
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # of one piece, which takes a second or two
 MOST_ATTEMPTS = 3
 MOST_ACTIVE = 20  # jobs that wait or run at a time
+MOST_WORKBOOK_ROWS = 500_000  # the caller waits while they are read, which takes ten times as long as a CSV
 CANDIDATES = 20  # pieces tried at a time: as many processes may ask at once before one asks again
 ABANDONED = timedelta(hours=1)  # an upload that nobody goes on with
 
@@ -210,17 +212,25 @@ def prune_jobs() -> int:
 
 def _store_pieces(job: PredictionJob, path: Path) -> int:
     """Each in a transaction of its own: nobody who writes waits for a long file."""
-    rows = 0
+    rows, most = 0, settings.PREDICTION_JOB_ROWS
+    if is_workbook(path):
+        most = min(most, MOST_WORKBOOK_ROWS)
     for number, table in enumerate(read_tables(path)):
         _require_columns(table)
         rows += len(table.cells)
-        if rows > settings.PREDICTION_JOB_ROWS:
-            raise InvalidRecordsError([f"A file holds at most {settings.PREDICTION_JOB_ROWS:,} rows"])
+        if rows > most:
+            raise InvalidRecordsError([_too_many(most)])
         if len(table.cells):
             PredictionChunk.objects.create(job=job, number=number, rows=len(table.cells), reports=pack(table))
     if not rows:
         raise InvalidRecordsError(["The file holds no row"])
     return rows
+
+
+def _too_many(most: int) -> str:
+    if most < settings.PREDICTION_JOB_ROWS:
+        return f"A workbook holds at most {most:,} rows: save it as CSV, of which a file holds more"
+    return f"A file holds at most {most:,} rows"
 
 
 def _require_columns(table: Table) -> None:

@@ -81,7 +81,8 @@ class JobSerializer(serializers.ModelSerializer[PredictionJob]):
 class UploadSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(
         help_text="CSV in UTF-8 or an Excel workbook with the columns `description` and `equipment_id`, and "
-        "perhaps `anomaly_id`, `equipment_name`, `system`, `section`; up to 1,000,000 rows."
+        "perhaps `anomaly_id`, `equipment_name`, `system`, `section`; up to 1,000,000 rows, of a workbook "
+        "500,000."
     )
 
 

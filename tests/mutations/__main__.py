@@ -23,7 +23,7 @@ from tests.mutations.mutants import FAULTS, Mutant, NotApplicableError, chosen
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 900  # seconds that a suite has: a mutant may make it run for ever
 LINE = "{:<62} {:>5}  {}"
-FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - |$)", re.MULTILINE)
 LOST = re.compile(r"^LOST on .*", re.MULTILINE)
 
 

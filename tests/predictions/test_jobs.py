@@ -2,6 +2,7 @@ import csv
 import io
 import threading
 from datetime import timedelta
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -15,6 +16,7 @@ from predictions.models import PredictionChunk, PredictionJob
 from tests.factories import QueueNodeFactory, UserFactory
 from tests.predictions.job_files import ROWS, TITLES, csv_text, upload
 from tests.predictions.published import activate, publish_version
+from tests.training.datafiles.workbook_files import in_last_column
 from training import artifacts
 from training.datafiles import tables
 from training.errors import (
@@ -43,7 +45,7 @@ def user(db: None) -> User:
     return user
 
 
-def received(content: str | None = None, user: User | None = None) -> PredictionJob:
+def received(content: str | bytes | None = None, user: User | None = None) -> PredictionJob:
     with upload(csv_text() if content is None else content) as file:
         return jobs.receive_job(file=file, user=user)
 
@@ -102,6 +104,19 @@ def test_too_many_rows_are_refused_and_nothing_stays(version: ModelVersion, sett
         received()
     assert refused.value.errors == ["A file holds at most 2 rows"]
     assert not PredictionChunk.objects.exists()
+
+
+def test_a_workbook_may_have_fewer_rows(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who sends it waits while it is read."""
+    workbook = in_last_column(tmp_path / "night.xlsx", 3).read_bytes()
+    assert received(workbook).rows == 3
+    monkeypatch.setattr(jobs, "MOST_WORKBOOK_ROWS", 2)
+    with pytest.raises(InvalidRecordsError) as refused:
+        received(workbook)
+    expected = "A workbook holds at most 2 rows: save it as CSV, of which a file holds more"
+    assert refused.value.errors == [expected]
 
 
 def test_without_a_model_no_file_is_taken(db: None) -> None:
