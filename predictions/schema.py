@@ -361,7 +361,13 @@ describe(
         description="Open to `METRICS_ALLOWED_NETWORKS`; from elsewhere it needs `training.view_finding`.",
         tags=OPERATION,
         auth=OPTIONAL_AUTH,
-        responses={(200, "text/plain"): OpenApiResponse(str, "Prometheus' text format.")},
+        responses={
+            (200, "text/plain"): OpenApiResponse(str, "Prometheus' text format."),
+            401: answer(UNKNOWN_CALLER, {"success": False, "error": "Invalid token."}),
+            403: answer(
+                FORBIDDEN, {"success": False, "error": "This needs the permission training.view_finding."}
+            ),
+        },
     ),
 )
 describe(

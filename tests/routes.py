@@ -13,6 +13,7 @@ from django_q.models import Failure, OrmQ, Success
 from django_q.tasks import async_task
 from rest_framework.authtoken.models import Token
 
+from predictions.drift_api import REPORT
 from predictions.models import Prediction, PredictionJob
 from tests.factories import (
     AnomalyFactory,
@@ -75,7 +76,8 @@ def one_of_each() -> dict[str, Any]:
     received = receive_files(files=[ContentFile(HEADER)], status=Anomaly.Status.APPROVED, user=user)
     received.refused_path.write_bytes(b"refused")
     FileImport.objects.filter(pk=received.pk).update(rows_read=1, rows_refused=1)
-    drift = {"verdict": "stable", "periods": []}
+    columns = {"created_at", "record_count", "seconds"}
+    drift = {name: value for name, value in REPORT.items() if name not in columns}
     QualityReport.objects.create(kind="drift", record_count=1, seconds=1, content=drift)
     check = QualityCheck.objects.create(kind="drift", trigger="api", status="failed")
     session = SessionFactory.create(status="failed")

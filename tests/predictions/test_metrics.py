@@ -17,6 +17,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.authtoken.models import Token
 
 from anomalyproject import gunicorn
+from predictions.metrics_api import MayScrape
 from tests.factories import (
     AnomalyFactory,
     BackupFactory,
@@ -188,7 +189,10 @@ def test_from_an_allowed_network_without_credentials(client: Client, settings: S
 def test_from_elsewhere_by_permission(client: Client, permission: str, status: int) -> None:
     token = Token.objects.create(user=user_with(permission))
     headers = {"Authorization": f"Token {token.key}"}
-    assert client.get("/metrics", headers=headers, REMOTE_ADDR="10.0.0.7").status_code == status
+    response = client.get("/metrics", headers=headers, REMOTE_ADDR="10.0.0.7")
+    assert response.status_code == status
+    if status == 403:
+        assert response.json() == {"success": False, "error": MayScrape.message}
 
 
 # --- Several processes -------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """What the product answers while its database does not: known callers get predictions, nobody gets a 500."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
@@ -46,6 +49,12 @@ def known_to_be_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch, no_database(AssertionError("the database was asked")):
         patch.setattr(outages._Outage, "since", 1.0)
         yield
+
+
+def advance(patch: pytest.MonkeyPatch, module: ModuleType, seconds: float) -> None:
+    """Let the module's steady clock be so much later than now."""
+    now = time.monotonic() + seconds
+    patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
 
 
 @pytest.fixture
@@ -133,12 +142,14 @@ class TestCallers:
             assert predict(client).status_code == 403
 
     def test_who_was_known_too_long_ago_is_not(
-        self, client: Client, version: ModelVersion, user: User, settings: Settings
+        self, client: Client, version: ModelVersion, user: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        token = token_of(user)
+        token, known_for = token_of(user), django_settings.KNOWN_CALLER_SECONDS
         predict(client, **token)
-        settings.KNOWN_CALLER_SECONDS = 0
         with no_database():
+            advance(monkeypatch, known_callers, known_for - 60)
+            assert predict(client, **token).status_code == 200
+            advance(monkeypatch, known_callers, known_for)
             assert predict(client, **token).status_code == 503
 
     def test_who_was_refused_is_forgotten(self, client: Client, version: ModelVersion, user: User) -> None:
@@ -223,11 +234,13 @@ class TestModels:
         assert (response.status_code, response.json()) == (503, REFUSED)
 
     def test_a_model_that_was_confirmed_too_long_ago_answers_no_more(
-        self, client: Client, version: ModelVersion, settings: Settings
+        self, client: Client, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         predict(client)
-        settings.LAST_KNOWN_MODEL_SECONDS = 0
-        with no_database():
+        with no_database(), monkeypatch.context() as patch:
+            advance(patch, predictor, django_settings.LAST_KNOWN_MODEL_SECONDS - 60)
+            assert predict(client).status_code == 200
+            advance(patch, predictor, django_settings.LAST_KNOWN_MODEL_SECONDS)
             assert predict(client).status_code == 503
         assert predict(client).status_code == 200
 

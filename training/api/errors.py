@@ -26,6 +26,8 @@ from django.shortcuts import render
 from django.urls import Resolver404, resolve
 from django.utils import translation
 from rest_framework import exceptions, views
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
@@ -91,9 +93,17 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     else:
         sentence, errors = str(response.data["detail"]), None
     response.data = _in_form(context.get("view"), response.status_code, sentence, errors)
+    _have_json(context.get("request"))
     if isinstance(exc, SessionActiveError):
         response.data["is_training"] = True
     return response
+
+
+def _have_json(request: Request | None) -> None:
+    """An error is JSON, also of a view that answers something else."""
+    renderer = getattr(request, "accepted_renderer", None)
+    if request is not None and renderer is not None and renderer.media_type != JSONRenderer.media_type:
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
 
 
 def as_api_exception(exc: Exception) -> Exception:
