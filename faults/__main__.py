@@ -47,9 +47,7 @@ def main() -> int:
     def on(configuration: Configuration) -> int:
         offered = configuration.short if options.short and not options.figures else configuration.figures
         figures = [figure for figure in options.figures or offered if figure in configuration.figures]
-        # The open installations share the places of a fault; production has them all to itself.
-        sharing = [each for each in chosen if each.is_production == configuration.is_production]
-        effort = [options.short, options.most, sharing.index(configuration), len(sharing)]
+        effort = [options.short, options.most, [each.name for each in chosen]]
         return run(configuration, options.server, figures, json.dumps(effort)) if figures else 0
 
     if options.short:

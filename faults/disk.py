@@ -25,7 +25,7 @@ LIMITS = (0, 1_000, 30_000, 100_000)  # bytes that a file may have, written by a
 
 
 def failing(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
-    for number, point in enumerate(effort.share(TRAINING, apart=3)):
+    for number, point in enumerate(effort.share(TRAINING, apart=5)):
         with table.row(9, f"disk full or I/O error, training at {point}") as row:
             for n in range(effort.times(2 * PASSINGS.get(point, 1))):
                 with row.trial():
@@ -33,7 +33,7 @@ def failing(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -
                     _training_fails(product, ledger, point, f"oserror:{error}@{1 + n // 2}")
     next_one_works(product, ledger)
     drill = Drill(product, ledger)
-    for number, point in enumerate(effort.share(RESTORE, apart=3)):
+    for number, point in enumerate(effort.share(RESTORE, apart=5)):
         with table.row(9, f"disk full or I/O error, restore at {point}") as row:
             for n in range(effort.times(2)):
                 with row.trial():

@@ -30,7 +30,7 @@ from faults import (
     unwritable_databases,
     web,
 )
-from faults.configurations import CONFIGURATION, CONFIGURATIONS
+from faults.configurations import CONFIGURATION, CONFIGURATIONS, Configuration
 from faults.health_issues import wait_until_well
 from faults.invariants import Ledger, stored
 from faults.product import Product
@@ -70,8 +70,6 @@ TAIL = 3_000  # characters of a log that are shown after a loss
 def main(scratch: Path, figures: list[int]) -> int:
     configuration = CONFIGURATIONS[os.environ[CONFIGURATION]]
     table = Table(configuration.name)
-    is_short, most, turn, databases = json.loads(os.environ["FAULTS"])
-    effort = Effort(is_short=is_short, most=most, turn=turn, databases=databases)
     with ExitStack() as stack:
         product = (
             stack.enter_context(production(scratch)) if configuration.is_production else Product(scratch)
@@ -79,7 +77,7 @@ def main(scratch: Path, figures: list[int]) -> int:
         try:
             ledger = prepare(product)
             for figure in figures:
-                SCENARIOS[figure](product, ledger, table, effort=effort)
+                SCENARIOS[figure](product, ledger, table, effort=effort_for(figure, configuration))
                 wait_until_well(product)
         except (AssertionError, RequestException) as loss:
             for log in sorted(scratch.glob("*.log")):
@@ -93,6 +91,16 @@ def main(scratch: Path, figures: list[int]) -> int:
     seconds = time.monotonic() - table.started
     print(f"All survived on {table.database}, in {seconds:.0f} s.", flush=True)
     return 0
+
+
+def effort_for(figure: int, configuration: Configuration) -> Effort:
+    """Whoever is put through a figure in this run shares its places."""
+    is_short, most, names = json.loads(os.environ["FAULTS"])
+    chosen = [CONFIGURATIONS[name] for name in names]
+    sharing = [each for each in chosen if figure in each.short] if is_short else [configuration]
+    if configuration not in sharing:  # it was asked for by its number
+        sharing = [configuration]
+    return Effort(is_short=is_short, most=most, turn=sharing.index(configuration), databases=len(sharing))
 
 
 def prepare(product: Product) -> Ledger:

@@ -114,7 +114,7 @@ def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effor
             return
         raise AssertionError(f"nobody died: {answer.status_code} {answer.text[:200]}")
 
-    for point in effort.share(POINTS, apart=2):
+    for point in effort.share(POINTS, apart=3):
         with table.row(8, f"kill -9 of the restore at {point}") as row:
             for _ in range(effort.times(3)):
                 with row.trial():
