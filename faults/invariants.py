@@ -1,7 +1,9 @@
 """What must be true after every fault, whatever it was."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
@@ -130,3 +132,10 @@ def check_predictions(product: Product, url: str = "") -> None:
         for result in results
     ]
     assert said == expected(version), f"{version} does not say what its files say"
+
+
+def holds(file: Path, content: bytes) -> bool:
+    """Whether the file is there with that content: a repair may be putting another directory in its place."""
+    with suppress(FileNotFoundError):
+        return file.read_bytes() == content
+    return False

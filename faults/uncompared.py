@@ -10,7 +10,7 @@ from pathlib import Path
 from django_q.tasks import async_task
 
 from faults.health_issues import Code, Fault, lasting
-from faults.invariants import Ledger, check_predictions
+from faults.invariants import Ledger, check_predictions, holds
 from faults.product import Batch, Product
 from faults.sessions import next_one_works
 from faults.table import Effort, Row, Table
@@ -106,7 +106,7 @@ def _repaired(product: Product, ledger: Ledger, *, seed: int) -> None:
     active = ModelVersion.objects.get(is_active=True)
     was_compared = bool(candidate.comparison.get("champion"))
     assert active == champion or (was_compared and candidate.comparison["passed"]), "not compared, activated"
-    wait_until(lambda: file.read_bytes() == whole, 60)
+    wait_until(lambda: holds(file, whole), 60)
     artifacts.verify(champion)
     if not was_compared:
         versions.keep_champion(candidate=candidate)
