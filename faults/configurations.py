@@ -36,13 +36,11 @@ CONFIGURATIONS = {
     each.name: each
     for each in (
         Configuration(name="sqlite", figures=(*FIRST, 13, 14, 16), short=(1, 2, 3, 5, 6, 7)),
-        Configuration(
-            name="postgresql", figures=(*FIRST, 13, 16), short=(1, 2, 4, 8, 9, 13), needs_server=True
-        ),
+        Configuration(name="postgresql", figures=(*FIRST, 13, 16), short=(1, 2, 4, 8, 9), needs_server=True),
         Configuration(
             name="production",
             figures=(*range(1, 6), 13, 14, 15, 16),
-            short=(14, 15, 16),
+            short=(15, 16),
             needs_server=True,
             is_production=True,
         ),
