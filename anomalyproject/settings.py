@@ -383,7 +383,9 @@ THROTTLES = {
         "read": "1200/minute",
         "write": "300/minute",
         "predict": "1200/minute",
-        # What predictions cost: each /predict counts the records that it brings and their characters.
+        # What is asked for beside the call: the records that a request brings, and their characters.
+        "write_records": "120000/minute",
+        "write_characters": "12000000/minute",
         "predict_records": "120000/minute",
         "predict_characters": "12000000/minute",
     }.items()

@@ -64,7 +64,8 @@ def test_who_need_not_say_who_they_are(environment: dict[str, str], anonymous: b
 
 def test_rates_count_in_a_plant_and_not_in_development() -> None:
     plant = {"login": [30, 60], "read": [1200, 60], "write": [300, 60], "predict": [1200, 60]}
-    plant |= {"predict_records": [120_000, 60], "predict_characters": [12_000_000, 60]}
+    for kind in ("write", "predict"):
+        plant |= {f"{kind}_records": [120_000, 60], f"{kind}_characters": [12_000_000, 60]}
     assert settings_of("THROTTLES", **PLANT) == {"THROTTLES": plant}
     assert settings_of("THROTTLES", THROTTLE_READ="7/second") == {
         "THROTTLES": dict.fromkeys(plant) | {"read": [7, 1]}

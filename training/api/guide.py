@@ -20,6 +20,7 @@ from training import outages
 from training.api.parsers import refuse_body
 from training.api.permissions import MayRead, requires
 from training.api.request_keys import request_key_of
+from training.api.throttles import charge_stored
 from training.errors import NoWorkerError, UnservableVersionError
 from training.ml.records import TARGETS
 from training.models import Backup, TrainingSession
@@ -46,6 +47,7 @@ class TrainView(APIView):
     def post(self, request: Request) -> Response:
         begin = time.monotonic()
         reports = validate_batch(body_of(request))
+        charge_stored(request, [report.description for report in reports])
         key = request_key_of(request, lambda: request.data)
         session = accept_batch(reports=reports, user=user_of(request), request=key)
         patience, applied = preference_of(request)

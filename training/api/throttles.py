@@ -1,5 +1,6 @@
 """The throttle of every view of the API. The counting is in `rates`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rest_framework.exceptions import Throttled
@@ -19,6 +20,11 @@ def charge(request: Request, **work: int) -> None:
     for scope, cost in work.items():
         if (wait := seconds_to_wait(scope, _caller(request), cost=cost)) is not None:
             raise Throttled(wait)
+
+
+def charge_stored(request: Request, descriptions: Sequence[str]) -> None:
+    """Count the records that a request brings to be stored, and their texts. Raises Throttled."""
+    charge(request, write_records=len(descriptions), write_characters=sum(map(len, descriptions)))
 
 
 class CallerThrottle(BaseThrottle):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +14,10 @@ from rest_framework.authtoken.models import Token
 
 from anomalyproject.env import Rate
 from tests.factories import UserFactory, user_with
+from training.api import guide
 from training.api.rates import seconds_to_wait
+from training.errors import NoWorkerError
+from training.models import Anomaly
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "198.51.100.7"
@@ -93,6 +97,35 @@ def test_predictions_cost_their_records_and_characters(
     assert [response.status_code for response in found] == answers
     if answers[-1] == 429:
         assert found[-1]["Retry-After"] == "31"
+
+
+REPORT = {"description": "abcd", "equipment_id": "e"}
+SCORED = REPORT | {
+    "equipment_name": "",
+    "availability_score": 1,
+    "fiability_score": 2,
+    "process_safety_score": 3,
+}
+
+
+@pytest.mark.parametrize(("scope", "limit"), [("write_records", 3), ("write_characters", 13)])
+@pytest.mark.parametrize("url", ["/train", "/api/v1/anomalies/"])
+def test_what_is_stored_costs_its_records_and_characters(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, scope: str, limit: int, url: str
+) -> None:
+    monkeypatch.setattr(guide, "accept_batch", Mock(side_effect=NoWorkerError("No worker.")))
+    settings.THROTTLES = {scope: Rate(limit, 60)}
+    user = user_with("training.train_models", "training.add_anomaly")
+    headers = {"Authorization": f"Token {Token.objects.create(user=user).key}"}
+    record = SCORED if url == "/train" else REPORT
+    found = []
+    for number in range(3):
+        batch = [record | {"anomaly_id": f"A-{number}-{place}"} for place in range(2)]
+        response = Client().post(url, batch, content_type="application/json", headers=headers)
+        found.append(response.status_code)
+    taken = 503 if url == "/train" else 201
+    assert found == [taken, taken, 429]
+    assert Anomaly.objects.count() == (0 if url == "/train" else 4)
 
 
 def test_a_batch_of_the_longest_texts_is_refused(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from training import review
+from training.api.throttles import charge_stored
 from training.api.v1.base import ResourceViewSet, location
 from training.api.v1.fields import ScoreField, StrictSerializer, TextField, UsernameField
 from training.api.v1.filters import AnomalyFilter
@@ -133,7 +134,9 @@ class AnomalyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceV
     def create(self, request: Request) -> Response:
         """Report one anomaly, or up to 1,000 in a list; they are stored as pending, all or none."""
         records = request.data if isinstance(request.data, list) else [request.data]
-        anomalies = store_reports(reports=validated_reports(records), user=self.caller)
+        reports = validated_reports(records)
+        charge_stored(request, [report["description"] for report in reports])
+        anomalies = store_reports(reports=reports, user=self.caller)
         if records is request.data:
             return Response(AnomalySerializer(anomalies, many=True).data, status=HTTPStatus.CREATED)
         headers = location(request, "v1:anomaly-detail", anomalies[0].pk)
