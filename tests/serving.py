@@ -24,6 +24,8 @@ PRODUCTION = {
     "ALLOWED_HOSTS": HOST,
     "TRUSTED_PROXIES": "1",
     **{f"THROTTLE_{scope}": "off" for scope in ("LOGIN", "READ", "WRITE", "PREDICT")},
+    "THROTTLE_WRITE_RECORDS": "off",
+    "THROTTLE_WRITE_CHARACTERS": "off",
 }
 BY_TLS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
 
