@@ -24,13 +24,14 @@ from tests.storing import KEYS, PREFIX, TestBucket
 from training import database, outages, troubles
 from training.api import known_callers
 
-# These ask for the database, too, but are of permissions, files and forms: a second one says nothing new.
+# These ask for it, too, but are of permissions, files, forms and processes: another says nothing new.
 ANY_DATABASE_DOES = (
     "fuzzing/",
     "predictions/test_foreign_files.py",
     "test_damaged_storage.py",
     "test_every_route.py",
     "test_logs_of_processes.py",
+    "test_secrets_stay.py",
     "test_traversals.py",
     "training/admin/test_access.py",
     "training/admin/test_roles.py",
@@ -40,17 +41,33 @@ ANY_DATABASE_DOES = (
     "training/api/v1/test_permissions.py",
     "training/backups/test_tampering.py",
     "training/shelves/",
+    "training/test_doctor_command.py",
+    "training/test_evaluate_command.py",
+    "training/test_launcher.py",
+    "training/test_library_mix.py",
+    "training/test_repairs.py",
+    "training/test_run_quality_checks_command.py",
+    "training/test_sender.py",
+    "training/test_supervisor.py",
+    "training/test_two_installations.py",
 )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for the database: the rest says nothing new on another one."""
+    """Mark what asks for the database, and may be answered differently by another one."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         asks = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(fixtures)
-        if asks and not item.nodeid.startswith(tuple(f"tests/{place}" for place in ANY_DATABASE_DOES)):
+        if asks and _depends_on_the_database(item):
             item.add_marker("database")
+
+
+def _depends_on_the_database(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if parameters.get("each_storage") == "objects":
+        return False
+    return not item.nodeid.startswith(tuple(f"tests/{part}" for part in ANY_DATABASE_DOES))
 
 
 def pytest_configure() -> None:
