@@ -37,14 +37,14 @@ def receive(csv: str) -> FileImport:
 
 def killed(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:
     """A part of figure 1."""
-    for point in effort.share(RECEIVING):
+    for point in effort.share(RECEIVING, apart=2):
         with table.row(1, f"kill -9 of an import at {point}") as row, row.trial():
             _, csv = _file(product)
             _kill(product, point, RECEIVE.format(csv=csv))
             for waiting in FileImport.objects.filter(status=WAITING):
                 file_imports.discard_import(waiting=waiting, user=None)
             ledger.check()
-    for point in effort.share(STORING):
+    for point in effort.share(STORING, apart=2):
         with table.row(1, f"kill -9 of an import at {point}") as row, row.trial():
             batch, csv = _file(product)
             waiting = receive(csv)

@@ -106,7 +106,7 @@ def three_queues(product: Product, ledger: Ledger, table: Table, *, effort: Effo
     """Figure 4."""
     product.start_queue()
     product.start_queue()
-    _raced_for(product, ledger, table, requests=effort.times(500, short=40))
+    _raced_for(product, ledger, table, requests=effort.times(500, short=24))
     for whole in effort.share((True, False)):
         who = "the holder, whole," if whole else "the holder's worker"
         with table.row(4, f"{who} paused past its lease") as row:

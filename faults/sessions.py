@@ -60,7 +60,7 @@ def killed_at_each_step(product: Product, ledger: Ledger, table: Table, *, effor
                 with row.trial():
                     action = f"kill@{1 + n % PASSINGS.get(point, 1)}"
                     row.took(_killed_in_session(product, ledger, point, action), at_most=60)
-    for point in effort.share(WORKER):
+    for point in effort.share(WORKER, apart=2):
         with table.row(1, f"kill -9 of the worker at {point}") as row:
             for _ in range(times):
                 with row.trial():
