@@ -18,7 +18,8 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
-# On SQLite, or on the database that DATABASE_URL names. TESTS="-m database": those alone that ask for one.
+# On SQLite, or on the database that DATABASE_URL names. TESTS="-m database": what another may answer
+# differently.
 suite: $(VENV)/.test
 	$(BIN)/pytest -n auto --dist worksteal $(TESTS)
 
@@ -33,7 +34,7 @@ nodes: $(VENV)/.test
 	$(BIN)/python -m nodes $(NODES)
 
 # The product through every fault that it must survive, on SQLite, on the PostgreSQL of SERVER, and as a plant runs it
-# with Redis and S3: some hours. FAULTS=short tries each kind of fault once. A clock is moved where there is a C
+# with Redis and S3: some hours. FAULTS=short: some minutes, figures 1 to 9, 15 and 16. A clock is moved where there is a C
 # compiler; as root, real disks are filled.
 faults: $(VENV)/.test
 	$(BIN)/python -m faults $(if $(filter short,$(FAULTS)),--short) $(if $(SERVER),--server $(SERVER))

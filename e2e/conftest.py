@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from e2e.product import PASSWORD, Product, running
 
 SHOTS = Path(os.environ.get("E2E_SHOTS", Path(__file__).parent / "shots"))
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 740}
+DESKTOP, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=375, height=740)
 PEOPLE = {"marie": "review_anomaly view_anomaly", "paul": "review_anomaly view_anomaly"}
 
 Open = Callable[..., Page]
@@ -54,7 +54,7 @@ def open_as(browser: Browser, product: Product) -> Iterator[Open]:
         at: str | None = None,
     ) -> Page:
         context = browser.new_context(
-            viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]  # a dict of two numbers
+            viewport=PHONE if phone else DESKTOP,
             color_scheme="dark" if dark else "light",
             locale=language,
             has_touch=phone,

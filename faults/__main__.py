@@ -30,7 +30,11 @@ SERVER = "postgres://postgres@127.0.0.1:5432"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="each fault once, on one of them")
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="some minutes: most figures, each fault once",
+    )
     parser.add_argument(
         "--most", type=int, default=500, metavar="N", help="try no fault more often than that"
     )

@@ -123,7 +123,7 @@ def check_predictions(product: Product, url: str = "") -> None:
     version = ModelVersion.objects.get(is_active=True)
 
     def answer() -> dict[str, Any] | None:
-        body = product.predict(PROBES, url)  # type: ignore[arg-type]  # a list of mappings
+        body = product.predict(PROBES, url)
         return body if body["model_version"] == version.pk else None
 
     results = wait_until(answer, 10)["results"]

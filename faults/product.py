@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ class Product:
         body: dict[str, Any] = self.get("/train/status").json()
         return body
 
-    def predict(self, reports: list[Mapping[str, str]], url: str = "") -> dict[str, Any]:
+    def predict(self, reports: Sequence[Mapping[str, str]], url: str = "") -> dict[str, Any]:
         """The answer to POST /predict, as soon as a web process is there to give it."""
 
         def ask() -> dict[str, Any] | None:

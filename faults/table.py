@@ -17,7 +17,7 @@ def print_titles() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How often things are tried. In the short form each kind of fault is, the databases share the places."""
+    """How often things are tried: in the short form once, and the databases share some of the places."""
 
     is_short: bool = False
     most: int = 500

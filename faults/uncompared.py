@@ -137,7 +137,8 @@ def train_by_schedule(product: Product, ledger: Ledger, *, seed: int) -> Trainin
     ledger.accept(batch)
     async_task(schedules.TRAIN_ON_SCHEDULE)
     ended = TrainingSession.objects.ended().filter(trigger=TrainingSession.Trigger.SCHEDULE, pk__gt=before)
-    return wait_until(ended.first, 120)  # type: ignore[no-any-return]  # what the condition answers
+    session: TrainingSession = wait_until(ended.first, 120)
+    return session
 
 
 def _other_libraries(product: Product, ledger: Ledger, table: Table, *, effort: Effort) -> None:

@@ -82,7 +82,7 @@ def registry() -> CollectorRegistry:
     """All there is to scrape, from whichever process."""
     gathered = CollectorRegistry()
     if os.environ.get(MULTIPROCESS):
-        MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]  # it has no types
     else:
         gathered.register(Several(OWN))
     gathered.register(States())

@@ -256,6 +256,23 @@ def _page_of(backup: Backup) -> str:
 
 def _before_restore(backup: Backup) -> Confirmation:
     preview = restoring.preview_restore(backup=backup)
+    return Confirmation(
+        title=_("Restore %(backup)s?") % {"backup": backup},
+        changes=[
+            switch_in_words(preview.version_from, preview.version_to),
+            *(_record_changes(preview) or [_("The records stay as they are.")]),
+        ],
+        way_back=_(
+            "A backup of the present is made first: restoring it is the way back. Nothing is deleted."
+        ),
+        button=_("Restore"),
+        is_destructive=True,
+        table=_examples(preview),
+    )
+
+
+def _record_changes(preview: RestorePreview) -> list[str]:
+    """Tell each kind of change that there is, with the number of its records."""
     sentences = [
         (
             preview.records_to_pending,
@@ -298,20 +315,7 @@ def _before_restore(backup: Backup) -> Confirmation:
             ),
         ),
     ]
-    changes = [words % {"count": count} for count, words in sentences if count]
-    return Confirmation(
-        title=_("Restore %(backup)s?") % {"backup": backup},
-        changes=[
-            switch_in_words(preview.version_from, preview.version_to),
-            *(changes or [_("The records stay as they are.")]),
-        ],
-        way_back=_(
-            "A backup of the present is made first: restoring it is the way back. Nothing is deleted."
-        ),
-        button=_("Restore"),
-        is_destructive=True,
-        table=_examples(preview),
-    )
+    return [words % {"count": count} for count, words in sentences if count]
 
 
 def _examples(preview: RestorePreview) -> Table | None:

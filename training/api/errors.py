@@ -93,14 +93,14 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     else:
         sentence, errors = str(response.data["detail"]), None
     response.data = _in_form(context.get("view"), response.status_code, sentence, errors)
-    _have_json(context.get("request"))
+    _render_as_json(context.get("request"))
     if isinstance(exc, SessionActiveError):
         response.data["is_training"] = True
     return response
 
 
-def _have_json(request: Request | None) -> None:
-    """An error is JSON, also of a view that answers something else."""
+def _render_as_json(request: Request | None) -> None:
+    """Have the answer rendered as JSON, also of a view that answers something else."""
     renderer = getattr(request, "accepted_renderer", None)
     if request is not None and renderer is not None and renderer.media_type != JSONRenderer.media_type:
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
