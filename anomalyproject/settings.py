@@ -243,7 +243,7 @@ SMALL_BODY_LIMIT = 64 * 1024  # bytes where one small object is expected: scores
 IMPORT_LIMIT = (
     env_int("IMPORT_LIMIT_MIB", default=64, minimum=1) * 1024 * 1024
 )  # bytes, the files of one import
-IMPORT_ROWS = env_int("IMPORT_ROWS", default=250_000, minimum=1)  # of one import in the admin
+IMPORT_ROWS = env_int("IMPORT_ROWS", default=200_000, minimum=1)  # of one import in the admin
 
 TRAINING_TIMEOUT = env_int("TRAINING_TIMEOUT", default=3600, minimum=1)  # seconds, one attempt
 TRAINING_WAIT = env_int("TRAINING_WAIT", default=300)  # seconds that POST /train waits
